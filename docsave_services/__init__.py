@@ -1,0 +1,1 @@
+"""What docsave's services share, and the users and files services themselves."""

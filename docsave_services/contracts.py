@@ -1,0 +1,127 @@
+"""Names and shapes that services share: who is called what, and what travels between them as JSON."""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired, TypedDict
+
+from docsave_services.errors import FieldError
+
+GATEWAY = "gateway"
+USERS = "users"
+FILES = "files"
+NOTIFIER = "notifier"
+BACKUP = "backup"
+
+FILE_CREATE = "File_create"
+FILE_UPDATE = "File_update"
+FILE_DELETE = "File_delete"
+FILE_EVENT_TYPES = (FILE_CREATE, FILE_UPDATE, FILE_DELETE)
+
+RPC_DEADLINE_SECONDS = 5.0
+"""No call between services waits longer for its answer."""
+
+CHANGES_LIMIT_MAX = 1000
+"""Most events one ``files.changes`` call returns."""
+
+Role = Literal["user", "admin"]
+
+
+class User(TypedDict):
+    """An account as the API shows it; never with a password or its hash."""
+
+    id: int
+    login: str
+    name: str
+    role: Role
+    active: bool
+    created_at: str
+    updated_at: str
+
+
+class FileEvent(TypedDict):
+    """One change of a file: a row of the journal, an event on the bus, an item of the feed."""
+
+    event_id: int
+    type: str
+    id: int
+    user_id: int
+    name: str
+    path: str
+    size: int
+    media_type: str
+    sha256: str
+    version: int
+    at: str
+    by: int | None
+    cursor: str
+
+
+class BackupState(TypedDict):
+    """How far the backup of a file has come; ``version`` is the newest one whose copy is safe (0: none)."""
+
+    state: Literal["pending", "protected"]
+    version: int
+
+
+class File(TypedDict):
+    """A file as the API shows it."""
+
+    id: int
+    user_id: int
+    name: str
+    size: int
+    media_type: str
+    sha256: str
+    version: int
+    created_at: str
+    updated_at: str
+    deleted_at: str | None
+    backup: BackupState
+
+
+class StoredFile(File):
+    """What ``files.get_many`` returns: the file and the blob's key, which no client sees."""
+
+    path: str
+
+
+class FilePage(TypedDict):
+    """One page of a list; ``next`` is the cursor of the following page."""
+
+    items: list[File]
+    next: str | None
+
+
+class ChangesPage(TypedDict):
+    """Events after a place in the journal, in commit order, and the place to go on from."""
+
+    items: list[FileEvent]
+    cursor: str
+
+
+class Change(TypedDict):
+    """One wanted change of a file, an element of a ``files.apply`` batch.
+
+    ``owner`` restricts the change to that user's files: somebody else's is ``not_found``. Without it (an
+    administrator, the operator's shell) any file may be changed. ``by`` is who acts, for the journal.
+    """
+
+    op: Literal["create", "update", "delete"]
+    by: int | None
+    owner: NotRequired[int | None]
+    file_id: NotRequired[int]
+    user_id: NotRequired[int]
+    name: NotRequired[str]
+    path: NotRequired[str]
+    media_type: NotRequired[str]
+    request_id: NotRequired[str]
+
+
+class Outcome(TypedDict):
+    """What became of one element of a batch: ``file`` when ``ok``, otherwise a coded error."""
+
+    ok: bool
+    file: NotRequired[StoredFile]
+    code: NotRequired[str]
+    detail: NotRequired[str]
+    errors: NotRequired[list[FieldError]]

@@ -1,0 +1,1 @@
+"""Pure rules: names, passwords, cursors. Standard library only."""

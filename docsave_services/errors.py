@@ -1,0 +1,245 @@
+"""Every error docsave answers with: a stable code, an HTTP status, and a docstring an operator can act on.
+
+An error carries one sentence for the person who caused it and, for invalid input, which field is wrong and why.
+The classes travel over RPC: Nameko rebuilds one from its ``args``, so every constructor takes what ``args`` holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, TypedDict
+
+from nameko.exceptions import deserialize_to_instance
+
+
+class FieldError(TypedDict):
+    """One wrong field of an input and the reason."""
+
+    field: str
+    message: str
+
+
+class DocsaveError(Exception):
+    """An error with a code. Only subclasses of this one leave a service; anything else becomes ``internal_error``."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        _BY_CODE.setdefault(cls.code, cls)
+        deserialize_to_instance(cls)
+
+    def __init__(self, detail: str = "", errors: Sequence[FieldError] | None = None) -> None:
+        self.detail = detail or (self.__doc__ or self.title).splitlines()[0]
+        self.errors: list[FieldError] = list(errors or [])
+        super().__init__(self.detail, self.errors)
+
+    def __str__(self) -> str:
+        return self.detail
+
+    @classmethod
+    def for_field(cls, field: str, message: str) -> DocsaveError:
+        """An error about one field."""
+        return cls(f"{field}: {message}", [{"field": field, "message": message}])
+
+
+_BY_CODE: dict[str, type[DocsaveError]] = {}
+
+
+class InternalError(DocsaveError):
+    """Something went wrong inside docsave; the log has the details under the request's id."""
+
+
+class BadRequest(DocsaveError):
+    """The request could not be understood."""
+
+    code = "bad_request"
+    status = 400
+    title = "Bad request"
+
+
+class BadJson(BadRequest):
+    """The body is not readable JSON."""
+
+    code = "bad_json"
+
+
+class BadMultipart(BadRequest):
+    """The multipart body cannot be read."""
+
+    code = "bad_multipart"
+
+
+class BodyTruncated(BadRequest):
+    """The body ended before its announced length; nothing was kept."""
+
+    code = "body_truncated"
+
+
+class Unauthenticated(DocsaveError):
+    """A valid access token is required."""
+
+    code = "unauthenticated"
+    status = 401
+    title = "Authentication required"
+
+
+class BadCredentials(DocsaveError):
+    """Login or password is wrong."""
+
+    code = "bad_credentials"
+    status = 401
+    title = "Authentication required"
+
+
+class Forbidden(DocsaveError):
+    """Your account may not do this."""
+
+    code = "forbidden"
+    status = 403
+    title = "Forbidden"
+
+
+class WrongPassword(DocsaveError):
+    """The current password is wrong."""
+
+    code = "wrong_password"
+    status = 403
+    title = "Forbidden"
+
+
+class NotFound(DocsaveError):
+    """There is nothing here."""
+
+    code = "not_found"
+    status = 404
+    title = "Not found"
+
+
+class MethodNotAllowed(DocsaveError):
+    """This path does not support that method."""
+
+    code = "method_not_allowed"
+    status = 405
+    title = "Method not allowed"
+
+
+class BodyTimeout(DocsaveError):
+    """The body stopped arriving; nothing was kept."""
+
+    code = "body_timeout"
+    status = 408
+    title = "Request timeout"
+
+
+class LoginTaken(DocsaveError):
+    """Another account has this login."""
+
+    code = "login_taken"
+    status = 409
+    title = "Conflict"
+
+
+class LengthRequired(DocsaveError):
+    """Send a Content-Length or use chunked transfer coding."""
+
+    code = "length_required"
+    status = 411
+    title = "Length required"
+
+
+class TooLarge(DocsaveError):
+    """The body is larger than allowed."""
+
+    code = "too_large"
+    status = 413
+    title = "Content too large"
+
+
+class UriTooLong(DocsaveError):
+    """The URL is longer than 8 KiB."""
+
+    code = "uri_too_long"
+    status = 414
+    title = "URI too long"
+
+
+class UnsupportedMediaType(DocsaveError):
+    """The body's media type is not one this call accepts."""
+
+    code = "unsupported_media_type"
+    status = 415
+    title = "Unsupported media type"
+
+
+class InvalidInput(DocsaveError):
+    """Some of the input is not valid."""
+
+    code = "invalid_input"
+    status = 422
+    title = "Invalid input"
+
+
+class HeadersTooLarge(DocsaveError):
+    """The request's headers are larger than 64 KiB."""
+
+    code = "headers_too_large"
+    status = 431
+    title = "Request header fields too large"
+
+
+class CursorExpired(DocsaveError):
+    """This cursor belongs to another journal; reload and start from the new one."""
+
+    code = "cursor_expired"
+    status = 410
+    title = "Cursor expired"
+
+
+class BlobMissing(DocsaveError):
+    """The content named is not in the blob store."""
+
+    code = "blob_missing"
+    status = 422
+    title = "Invalid input"
+
+
+class BlobDamaged(DocsaveError):
+    """The stored content does not match its hash; restore it from the backup."""
+
+    code = "blob_damaged"
+    status = 500
+    title = "Internal error"
+
+
+class Unavailable(DocsaveError):
+    """A part of docsave does not answer at the moment; try again shortly."""
+
+    code = "unavailable"
+    status = 503
+    title = "Service unavailable"
+
+
+class RpcTimeout(Unavailable):
+    """A service did not answer in time; the outcome is unknown, so look before you repeat."""
+
+    code = "rpc_timeout"
+
+
+class StorageUnavailable(Unavailable):
+    """The blob store cannot be written; the disk may be full."""
+
+    code = "storage_unavailable"
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database does not answer or stays locked."""
+
+    code = "database_unavailable"
+
+
+def error_from_code(code: str, detail: str, errors: Sequence[FieldError] | None = None) -> DocsaveError:
+    """The error with that code, as sent inside a batch's outcome; an unknown code gives ``InternalError``."""
+    return _BY_CODE.get(code, InternalError)(detail, errors)

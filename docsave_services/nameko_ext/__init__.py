@@ -1,0 +1,15 @@
+"""Our subclasses of Nameko's extensions. They know messages and deadlines, not files or users."""
+
+from docsave_services.nameko_ext.deadline_rpc import DeadlineRpc, RpcCaller
+from docsave_services.nameko_ext.durable_events import DurableEventHandler, durable_event_handler
+from docsave_services.nameko_ext.request_context import RequestContext
+from docsave_services.nameko_ext.rpc_entrypoint import rpc
+
+__all__ = [
+    "DeadlineRpc",
+    "DurableEventHandler",
+    "RequestContext",
+    "RpcCaller",
+    "durable_event_handler",
+    "rpc",
+]

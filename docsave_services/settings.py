@@ -1,0 +1,113 @@
+"""config.yml as typed settings. Values come from the environment; secrets have no default anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from nameko.exceptions import ConfigurationError
+from nameko.extensions import DependencyProvider
+
+SECRET_KEY_MIN_BYTES = 32
+"""HMAC-SHA-256 keys shorter than the hash weaken it (RFC 7518, section 3.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator can set. Fields that one service does not need stay unset in its process."""
+
+    host: str
+    port: int
+    notifier_port: int
+    data_dir: Path
+    backup_dir: Path
+    db_uri: str
+    registration: Literal["open", "admin"]
+    max_file_bytes: int
+    cors_origins: tuple[str, ...]
+    body_timeout_seconds: float
+    admin_login: str
+    admin_password: str = field(repr=False)
+    secret_key: str = field(repr=False)
+
+    @property
+    def blob_dir(self) -> Path:
+        """Where the blob store keeps content."""
+        return self.data_dir / "blobs"
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Settings:
+        """Read the ``DOCSAVE`` section of Nameko's configuration.
+
+        Raises ``ConfigurationError`` with the variable's name for a value that cannot be used.
+        """
+        section = config.get("DOCSAVE")
+        if not isinstance(section, Mapping):
+            raise ConfigurationError("config.yml has no DOCSAVE section")
+        text = {key: "" if value is None else str(value) for key, value in section.items()}
+        data_dir = Path(_required(text, "data_dir"))
+        return cls(
+            host=_required(text, "host"),
+            port=_integer(text, "port", 0, 65535),
+            notifier_port=_integer(text, "notifier_port", 0, 65535),
+            data_dir=data_dir,
+            backup_dir=Path(_required(text, "backup_dir")),
+            db_uri=text.get("db_uri") or f"sqlite:///{data_dir}/docsave.sqlite3",
+            registration=_registration(text),
+            max_file_bytes=_integer(text, "max_file_bytes", 1, 2**62),
+            cors_origins=tuple(o.strip() for o in _required(text, "cors_origins").split(",") if o.strip()),
+            body_timeout_seconds=float(_integer(text, "body_timeout_seconds", 1, 3600)),
+            admin_login=text.get("admin_login", ""),
+            admin_password=text.get("admin_password", ""),
+            secret_key=_secret_key(text),
+        )
+
+    def require(self, *names: str) -> None:
+        """Stop a service at its start when a setting that it needs is missing."""
+        for name in names:
+            if not getattr(self, name):
+                raise ConfigurationError(f"DOCSAVE_{name.upper()} is not set")
+
+
+def _required(text: Mapping[str, str], key: str) -> str:
+    value = text.get(key, "")
+    if not value:
+        raise ConfigurationError(f"DOCSAVE_{key.upper()} is not set")
+    return value
+
+
+def _integer(text: Mapping[str, str], key: str, least: int, most: int) -> int:
+    value = _required(text, key)
+    if not value.isascii() or not value.isdigit() or not least <= int(value) <= most:
+        raise ConfigurationError(f"DOCSAVE_{key.upper()} must be a whole number from {least} to {most}")
+    return int(value)
+
+
+def _registration(text: Mapping[str, str]) -> Literal["open", "admin"]:
+    value = _required(text, "registration")
+    if value not in ("open", "admin"):
+        raise ConfigurationError("DOCSAVE_REGISTRATION must be open or admin")
+    return cast(Literal["open", "admin"], value)
+
+
+def _secret_key(text: Mapping[str, str]) -> str:
+    key = text.get("secret_key", "")
+    if key and len(key.encode()) < SECRET_KEY_MIN_BYTES:
+        raise ConfigurationError(f"DOCSAVE_SECRET_KEY is shorter than {SECRET_KEY_MIN_BYTES} bytes")
+    return key
+
+
+class SettingsProvider(DependencyProvider):
+    """Injects ``Settings``; the container does not start when one of ``required`` is missing."""
+
+    def __init__(self, *required: str) -> None:
+        self.required = required
+
+    def setup(self) -> None:
+        self.settings = Settings.from_config(self.container.config)
+        self.settings.require(*self.required)
+
+    def get_dependency(self, worker_ctx: Any) -> Settings:
+        return self.settings

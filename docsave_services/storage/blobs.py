@@ -1,0 +1,165 @@
+"""The blob store on a file system.
+
+Content is written once under ``ab/cd/<sha256>`` and never changed. The order of a save is the promise: write a
+temporary file, check, fsync it, rename it, fsync the directory; only then may a row name it. Everything here blocks:
+services call it through ``eventlet.tpool``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from docsave_services.errors import BlobDamaged, BlobMissing
+from docsave_services.storage.durable import fsync_directory, make_directories
+
+CHUNK_BYTES = 1024 * 1024
+"""Content is read and written in pieces of this size."""
+
+_KEY = re.compile(r"([0-9a-f]{2})/([0-9a-f]{2})/([0-9a-f]{64})")
+
+
+def blob_key(sha256: str) -> str:
+    """The key (relative path) of the content with that hash in hexadecimal."""
+    return f"{sha256[:2]}/{sha256[2:4]}/{sha256}"
+
+
+def sha256_of_key(key: str) -> str:
+    """The hash a key stands for; ``BlobMissing`` for what is not a key, so that none can point elsewhere."""
+    match = _KEY.fullmatch(key)
+    if match is None or not match[3].startswith(match[1] + match[2]):
+        raise BlobMissing
+    return match[3]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """Content that is durable in the store: its key, size in bytes and hash."""
+
+    key: str
+    size: int
+    sha256: str
+
+
+@dataclass(slots=True)
+class StagedBlob:
+    """Content on its way in. ``write`` pieces, then ``commit``, or ``discard``; nothing is visible before."""
+
+    store: BlobStore
+    size: int = 0
+    _hash: hashlib._Hash = field(default_factory=hashlib.sha256)
+    _fd: int = -1
+    _path: Path | None = None
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Append ``piece``, counting and hashing it."""
+        if self._path is None:
+            self._path = self.store.staging / uuid.uuid4().hex
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o440)
+        self._hash.update(piece)
+        view = memoryview(piece)
+        self.size += len(view)
+        while view:
+            view = view[os.write(self._fd, view) :]
+
+    def commit(self) -> StoredBlob:
+        """Make the content durable under its hash. An existing blob is used only after a look at it."""
+        self.write(b"")
+        assert self._path is not None  # noqa: S101 - write just set it; for the type checker
+        try:
+            sha256 = self._hash.hexdigest()
+            os.fsync(self._fd)
+            self.store._adopt(self._path, sha256, self.size)
+        finally:
+            self.discard()
+        return StoredBlob(blob_key(sha256), self.size, sha256)
+
+    def discard(self) -> None:
+        """Forget the content. Harmless after ``commit`` and when repeated."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+            self._path = None
+
+
+class BlobStore:
+    """Content by hash under ``root``. Several processes may share it; ``prepare`` is called by those that write."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.staging = root / "staging"
+
+    def prepare(self) -> None:
+        """Create the directories a writer needs."""
+        make_directories(self.staging)
+
+    def stage(self) -> StagedBlob:
+        """Begin a new blob."""
+        return StagedBlob(self)
+
+    def size_of(self, key: str) -> int:
+        """Size in bytes; ``BlobMissing`` when the store has no such blob."""
+        try:
+            return self._path(key).stat().st_size
+        except FileNotFoundError as exc:
+            raise BlobMissing from exc
+
+    def open(self, key: str) -> int:
+        """A file descriptor for reading, the caller's to close; ``BlobMissing`` when there is no such blob."""
+        try:
+            return os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as exc:
+            raise BlobMissing from exc
+
+    def read_verified(self, key: str) -> Iterator[bytes]:
+        """The content in pieces, each held back until the next is read, so that the last one leaves only after the
+        whole matched its hash. ``BlobDamaged`` before it otherwise: a reader never gets a complete wrong copy."""
+        expected = sha256_of_key(key)
+        fd = self.open(key)
+        try:
+            digest, held = hashlib.sha256(), b""
+            while piece := os.read(fd, CHUNK_BYTES):
+                digest.update(piece)
+                if held:
+                    yield held
+                held = piece
+            if digest.hexdigest() != expected:
+                raise BlobDamaged
+            yield held
+        finally:
+            os.close(fd)
+
+    def _path(self, key: str) -> Path:
+        sha256_of_key(key)
+        return self.root / key
+
+    def _adopt(self, temporary: Path, sha256: str, size: int) -> None:
+        target = self._path(blob_key(sha256))
+        make_directories(target.parent)
+        if not _make_durable_if_whole(target, size):
+            temporary.replace(target)
+        fsync_directory(target.parent)
+
+
+def _make_durable_if_whole(path: Path, size: int) -> bool:
+    """Whether a readable blob of that size is there; its bytes are on disk when this returns True.
+
+    Another upload may have renamed it a moment ago and not yet have been told that it is durable.
+    """
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if os.fstat(fd).st_size == size:
+                os.fsync(fd)
+                return True
+        finally:
+            os.close(fd)
+    return False

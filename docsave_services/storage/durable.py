@@ -1,0 +1,44 @@
+"""Writing files so that they survive a power cut. Blocking: call it in a thread.
+
+A failed fsync is never repeated: the kernel may have dropped the pages, and the second call would succeed over lost
+data (PostgreSQL, 2018). The caller throws the file away.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def fsync_directory(path: Path) -> None:
+    """Make the directory's entries durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_directories(path: Path, mode: int = 0o750) -> None:
+    """Create ``path`` and what is missing above it, each entry durable in its parent."""
+    if path.is_dir():
+        return
+    make_directories(path.parent, mode)
+    path.mkdir(mode=mode, exist_ok=True)
+    fsync_directory(path.parent)
+
+
+def write_file(path: Path, content: bytes, mode: int = 0o640) -> None:
+    """Replace or create ``path`` with ``content``: after a crash it holds the old bytes or the new, never a mix."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_directory(path.parent)
