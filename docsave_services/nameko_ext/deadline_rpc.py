@@ -53,9 +53,7 @@ class RpcCaller:
 
     def __call__(self, method: str, /, **arguments: Any) -> Any:
         # The message expires with the deadline: a service that comes back later must not run what nobody awaits.
-        proxy = MethodProxy(
-            self._context, self._service, method, self._reply_listener, expiration=self._deadline
-        )
+        proxy = MethodProxy(self._context, self._service, method, self._reply_listener, expiration=self._deadline)
         reply = None
         timeout = eventlet.Timeout(self._deadline, RpcTimeout(f"{self._service} did not answer in time"))
         try:
