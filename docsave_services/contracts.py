@@ -104,6 +104,7 @@ class Change(TypedDict):
 
     ``owner`` restricts the change to that user's files: somebody else's is ``not_found``. Without it (an
     administrator, the operator's shell) any file may be changed. ``by`` is who acts, for the journal.
+    ``change_key`` (a UUID in hexadecimal) makes a repeated message harmless: a change is applied once for each key.
     """
 
     op: Literal["create", "update", "delete"]
@@ -113,7 +114,8 @@ class Change(TypedDict):
     user_id: NotRequired[int]
     name: NotRequired[str]
     path: NotRequired[str]
-    media_type: NotRequired[str]
+    media_type: NotRequired[str | None]
+    change_key: NotRequired[str]
     request_id: NotRequired[str]
 
 

@@ -1,0 +1,16 @@
+"""Alembic's entry: run the migrations on the connection that ``docsave_services.db.migrate`` opened."""
+
+from alembic import context
+
+from docsave_services.db.models import Base
+
+connection = context.config.attributes.get("connection")
+if connection is None:
+    from docsave_services.db.engine import make_engine
+
+    connection = make_engine(context.config.get_main_option("sqlalchemy.url") or "").connect()
+
+context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+with context.begin_transaction():
+    context.run_migrations()
+connection.commit()

@@ -1,0 +1,36 @@
+"""The database as a Nameko dependency."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nameko_sqlalchemy
+from sqlalchemy import text
+
+from docsave_services.db.engine import make_engine
+from docsave_services.db.models import Base
+from docsave_services.db.transactions import Transactions
+from docsave_services.settings import Settings
+
+
+class Database(nameko_sqlalchemy.Database):
+    """Injects ``Transactions``. The engine follows from ``DOCSAVE_DB_URI``; the base class disposes of it."""
+
+    def __init__(self) -> None:
+        super().__init__(Base)
+
+    def setup(self) -> None:
+        self.engine = make_engine(Settings.from_config(self.container.config).db_uri)
+        self.transactions = Transactions(self.engine)
+
+    def get_dependency(self, worker_ctx: Any) -> Transactions:
+        return self.transactions
+
+    def worker_teardown(self, worker_ctx: Any) -> None:
+        """Nothing to close: a transaction never outlives the call that opened it."""
+
+
+def check_database(transactions: Transactions) -> dict[str, str]:
+    """The database's part of a service's health; ``DatabaseUnavailable`` when it does not answer."""
+    transactions.read(lambda session: session.execute(text("SELECT 1")).scalar())
+    return {"database": "ok"}
