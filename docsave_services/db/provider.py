@@ -12,6 +12,15 @@ from docsave_services.db.models import Base
 from docsave_services.db.transactions import Transactions
 from docsave_services.settings import Settings
 
+_OPEN: dict[str, Transactions] = {}
+
+
+def transactions_for(db_uri: str) -> Transactions:
+    """The process's one ``Transactions`` on that database: SQLite's writers queue in it, so there must not be two."""
+    if db_uri not in _OPEN:
+        _OPEN[db_uri] = Transactions(make_engine(db_uri))
+    return _OPEN[db_uri]
+
 
 class Database(nameko_sqlalchemy.Database):
     """Injects ``Transactions``. The engine follows from ``DOCSAVE_DB_URI``; the base class disposes of it."""
@@ -20,8 +29,8 @@ class Database(nameko_sqlalchemy.Database):
         super().__init__(Base)
 
     def setup(self) -> None:
-        self.engine = make_engine(Settings.from_config(self.container.config).db_uri)
-        self.transactions = Transactions(self.engine)
+        self.transactions = transactions_for(Settings.from_config(self.container.config).db_uri)
+        self.engine = self.transactions.engine
 
     def get_dependency(self, worker_ctx: Any) -> Transactions:
         return self.transactions

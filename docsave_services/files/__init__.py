@@ -1,1 +1,1 @@
-"""TODO"""
+"""The files service: documents, their versions and the journal of their changes."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""The users service: accounts and logging in."""

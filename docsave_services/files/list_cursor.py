@@ -1,0 +1,49 @@
+"""The place in a sorted list where the next page begins, as an opaque text."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from docsave_services.errors import InvalidInput
+
+CURSOR_CHARACTERS_MAX = 4096
+_LARGEST = 2**63
+
+
+def encode(sort: str | None, value: str | int | datetime, file_id: int) -> str:
+    """The cursor after the file with that sort value and id."""
+    plain = value.isoformat() if isinstance(value, datetime) else value
+    text = json.dumps([sort, plain, file_id])
+    return base64.urlsafe_b64encode(text.encode("ascii")).decode("ascii").rstrip("=")
+
+
+def decode(text: str, sort: str | None, kind: type) -> tuple[Any, int]:
+    """The sort value, which must be a ``kind``, and the id. ``InvalidInput`` unless it was made for this ``sort``."""
+    try:
+        value, file_id = _read(text, sort)
+        return _as_kind(value, kind), int(_as_kind(file_id, int))
+    except (ValueError, TypeError, binascii.Error, RecursionError) as exc:
+        raise InvalidInput.for_field("after", "is not a cursor of this list") from exc
+
+
+def _read(text: str, sort: str | None) -> tuple[Any, Any]:
+    if not isinstance(text, str) or len(text) > CURSOR_CHARACTERS_MAX:
+        raise ValueError("not a cursor")
+    made_for, value, file_id = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    if made_for != sort:
+        raise ValueError("the cursor belongs to another order")
+    return value, file_id
+
+
+def _as_kind(value: Any, kind: type) -> Any:
+    if kind is datetime and isinstance(value, str):
+        return datetime.fromisoformat(value).astimezone(UTC)
+    if type(value) is not kind or (kind is int and not 0 <= value < _LARGEST):
+        raise ValueError("wrong kind of value")
+    if kind is str:
+        value.encode("utf-8")  # a lone surrogate ends here, not in the database
+    return value

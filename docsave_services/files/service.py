@@ -1,0 +1,137 @@
+"""The files service on the bus."""
+
+from __future__ import annotations
+
+from nameko.timer import timer
+
+from docsave_services.contracts import FILES, Change, ChangesPage, FilePage, Outcome, StoredFile
+from docsave_services.db import journal
+from docsave_services.db.provider import Database, check_database
+from docsave_services.db.transactions import Transactions
+from docsave_services.errors import InvalidInput, error_from_code
+from docsave_services.files import queries
+from docsave_services.files.changes import apply_changes
+from docsave_services.files.outbox import Outbox, OutboxHandle
+from docsave_services.files.protection import mark_protected
+from docsave_services.nameko_ext import RequestContext, rpc
+from docsave_services.settings import Settings, SettingsProvider
+from docsave_services.storage import BlobStore
+
+RELAY_INTERVAL_SECONDS = 2.0
+APPLY_MAX = 1000
+"""Most changes in one call; a longer transaction would keep all others waiting."""
+
+# The service has a method called list, so its signatures need other names for lists.
+Changes = list[Change]
+Outcomes = list[Outcome]
+Ids = list[int]
+FilesOrNone = list[StoredFile | None]
+Reports = list[dict[str, int]]
+
+
+class FilesService:
+    """Documents and their journal. Content never comes here: ``path`` and ``blob`` are keys of the blob store."""
+
+    name = FILES
+
+    db: Transactions = Database()
+    settings: Settings = SettingsProvider()
+    request_id: str | None = RequestContext()
+    outbox: OutboxHandle = Outbox()
+
+    @rpc
+    def apply(self, changes: Changes) -> Outcomes:
+        """Apply a batch of changes in one transaction; an outcome for each, in order."""
+        if not isinstance(changes, list) or len(changes) > APPLY_MAX or not all(isinstance(c, dict) for c in changes):
+            raise InvalidInput.for_field("changes", f"must be a list of at most {APPLY_MAX} changes")
+        applied = apply_changes(self.db, BlobStore(self.settings.blob_dir), changes)
+        self.outbox.hand_over(applied.events)
+        return applied.outcomes
+
+    @rpc
+    def create(
+        self, user_id: int, name: str, blob: str, media_type: str | None = None, by: int | None = None
+    ) -> StoredFile:
+        """Make a file of the blob with the key ``blob``."""
+        return self._one(
+            {"op": "create", "by": by, "user_id": user_id, "name": name, "path": blob, "media_type": media_type}
+        )
+
+    @rpc
+    def update(
+        self,
+        file_id: int,
+        name: str | None = None,
+        blob: str | None = None,
+        media_type: str | None = None,
+        by: int | None = None,
+    ) -> StoredFile:
+        """Rename a file, give it new content, or both."""
+        change: Change = {"op": "update", "by": by, "file_id": file_id, "media_type": media_type}
+        if name is not None:
+            change["name"] = name
+        if blob is not None:
+            change["path"] = blob
+        return self._one(change)
+
+    @rpc
+    def delete(self, file_id: int, by: int | None = None) -> StoredFile:
+        """Put a file into the trash."""
+        return self._one({"op": "delete", "by": by, "file_id": file_id})
+
+    @rpc
+    def get(self, file_id: int) -> StoredFile:
+        """One file, also one in the trash."""
+        return self.db.read(lambda s: queries.get_file(s, file_id))
+
+    @rpc
+    def get_many(self, file_ids: Ids) -> FilesOrNone:
+        """Several files at once; None for one that does not exist or lies in the trash."""
+        return self.db.read(lambda s: queries.get_many(s, file_ids))
+
+    @rpc
+    def list(
+        self,
+        user_id: int | None = None,
+        limit: int = 100,
+        after: str | None = None,
+        q: str | None = None,
+        sort: str | None = None,
+        deleted: bool = False,
+    ) -> FilePage:
+        """A page of a user's files, or of everybody's."""
+        query = queries.FileQuery(user_id, limit, after, q, sort, deleted)
+        return self.db.read(lambda s: queries.list_files(s, query))
+
+    @rpc
+    def changes(self, since: str | int | None = None, limit: int = 100, user_id: int | None = None) -> ChangesPage:
+        """Events after ``since`` in commit order, of everybody or of one user's files."""
+        return self.db.read(lambda s: journal.read(s, since, limit, user_id))
+
+    @rpc
+    def head(self) -> dict[str, str]:
+        """The newest place in the journal."""
+        return {"cursor": str(self.db.read(journal.head))}
+
+    @rpc
+    def protected(self, items: Reports) -> dict[str, int]:
+        """The backup's report: copies of these versions are safe."""
+        return {"updated": self.db.write(lambda s: mark_protected(s, items), repeatable=True)}
+
+    @rpc
+    def health(self) -> dict[str, str]:
+        """Whether the database answers."""
+        return check_database(self.db)
+
+    @timer(interval=RELAY_INTERVAL_SECONDS)
+    def relay(self) -> None:
+        """Dispatch the events that a crash or an absent broker left behind."""
+        self.outbox.relay()
+
+    def _one(self, change: Change) -> StoredFile:
+        applied = apply_changes(self.db, BlobStore(self.settings.blob_dir), [change])
+        self.outbox.hand_over(applied.events)
+        outcome = applied.outcomes[0]
+        if not outcome["ok"]:
+            raise error_from_code(outcome["code"], outcome["detail"], outcome["errors"])
+        return outcome["file"]
