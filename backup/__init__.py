@@ -1,1 +1,1 @@
-"""TODO"""
+"""The backup service: every version of every document in a directory that needs no docsave to be read."""

@@ -7,7 +7,21 @@ data (PostgreSQL, 2018). The caller throws the file away.
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
+
+_TEMPORARY_PREFIX = ".tmp-"
+_OWN_PREFIX = f"{_TEMPORARY_PREFIX}{uuid.uuid4().hex[:12]}-"
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name, never used before, in the directory of ``path``; a rename from there is atomic."""
+    return path.with_name(f"{_OWN_PREFIX}{uuid.uuid4().hex}")
+
+
+def is_left_behind(name: str) -> bool:
+    """Whether ``name`` is the temporary file of another process: once that one is dead, it may be removed."""
+    return name.startswith(_TEMPORARY_PREFIX) and not name.startswith(_OWN_PREFIX)
 
 
 def fsync_directory(path: Path) -> None:
@@ -30,7 +44,7 @@ def make_directories(path: Path, mode: int = 0o750) -> None:
 
 def write_file(path: Path, content: bytes, mode: int = 0o640) -> None:
     """Replace or create ``path`` with ``content``: after a crash it holds the old bytes or the new, never a mix."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         with temporary.open("xb") as file:
             os.fchmod(file.fileno(), mode)

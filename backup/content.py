@@ -1,0 +1,99 @@
+"""Content in the backup directory: copied and hashed in one pass, checked before it is trusted. Blocking."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from backup.errors import Cancelled
+from docsave_services.errors import BlobDamaged
+from docsave_services.storage import CHUNK_BYTES
+from docsave_services.storage.durable import fsync_directory, temporary_beside
+
+READ_ONLY = 0o444
+
+NO_LINK_ERRORS = frozenset({errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES})
+"""What ``link`` answers where it is not supported or not allowed, or where the object has too many names already."""
+
+
+def never() -> bool:
+    """The cancellation of those who cannot be cancelled."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Content to be copied: how to open it (a file descriptor), its hash in hexadecimal and its size in bytes."""
+
+    open: Callable[[], int]
+    sha256: str
+    size: int
+
+
+def copy_content(source: Source, target: Path, cancelled: Callable[[], bool] = never) -> None:
+    """Put the content at ``target``, read-only and durable, or leave nothing.
+
+    Raises ``BlobDamaged`` when the bytes do not match hash and size. ``target`` must not exist: the caller looked,
+    and is the only one that writes.
+    """
+    temporary = temporary_beside(target)
+    try:
+        _copy_bytes(source, temporary, cancelled)
+        temporary.rename(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_directory(target.parent)
+
+
+def _copy_bytes(source: Source, temporary: Path, cancelled: Callable[[], bool]) -> None:
+    digest, size = hashlib.sha256(), 0
+    with io.FileIO(source.open()) as reader, io.FileIO(temporary, "xb") as writer:
+        for piece in _pieces(reader, cancelled):
+            digest.update(piece)
+            size += len(piece)
+            _write_all(writer, piece)
+        if digest.hexdigest() != source.sha256 or size != source.size:
+            raise BlobDamaged
+        os.fchmod(writer.fileno(), READ_ONLY)
+        os.fsync(writer.fileno())
+
+
+def _write_all(writer: io.FileIO, piece: memoryview) -> None:
+    while piece:
+        piece = piece[writer.write(piece) :]
+
+
+def _pieces(reader: io.FileIO, cancelled: Callable[[], bool]) -> Iterator[memoryview]:
+    buffer = memoryview(bytearray(CHUNK_BYTES))
+    while count := reader.readinto(buffer):
+        if cancelled():
+            raise Cancelled
+        yield buffer[:count]
+
+
+def matches(path: Path, sha256: str, size: int, cancelled: Callable[[], bool] = never) -> bool:
+    """Whether the file holds exactly that content; every byte is read. ``FileNotFoundError`` when it is not there."""
+    with io.FileIO(path) as reader:
+        if os.fstat(reader.fileno()).st_size != size:
+            return False
+        digest = hashlib.sha256()
+        for piece in _pieces(reader, cancelled):
+            digest.update(piece)
+        return digest.hexdigest() == sha256
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file to ``<name>.damaged`` (``.damaged-2`` and so on): it is kept for an operator to look at."""
+    aside, number = path.with_name(f"{path.name}.damaged"), 1
+    while os.path.lexists(aside):
+        number += 1
+        aside = path.with_name(f"{path.name}.damaged-{number}")
+    path.rename(aside)
+    fsync_directory(path.parent)
+    return aside

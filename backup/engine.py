@@ -1,0 +1,194 @@
+"""Who may write the backup and when: looks at the directory, waits for its turn, and runs sessions of copying."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import eventlet
+from eventlet import tpool
+from eventlet.event import Event
+
+from backup.errors import Cancelled, DirectoryGone, Refused, describe
+from backup.home import EPOCH_CHANGED, REFUSING, Home, Marker
+from backup.progress import Place, read_place
+from backup.reporter import ReportsLost
+from backup.session import Session
+from backup.verify import Report, Verification
+from backup.wake import Wake
+from docsave_services.contracts import FileEvent
+from docsave_services.domain.cursor import Cursor
+from docsave_services.errors import CursorExpired, DocsaveError, Unavailable
+from docsave_services.log import get_logger
+from docsave_services.storage import BlobStore
+
+_log = get_logger(__name__)
+
+LOOK_SECONDS = 1.0
+"""A service that may not write looks again this often; a standby takes over within about this time."""
+
+STARTING = "starting"
+WAITING = "waiting"
+STANDBY = "standby"
+ACTIVE = "active"
+STOPPED = "stopped"
+
+FAILING_SHOWN_MAX = 100
+
+
+class Engine:
+    """Runs until ``stop`` and survives the absence of everything else. ``files`` calls the files service."""
+
+    def __init__(self, home: Home, blobs: BlobStore, files: Callable[..., Any]) -> None:
+        self.home = home
+        self.state = STARTING
+        self.reason: str | None = None
+        self._blobs = blobs
+        self._files = files
+        self._session: Session | None = None
+        self._journal_doubted = False
+        self._stopping = False
+        self._wake = Wake()
+        self._verifying: Event | None = None
+
+    def run(self) -> None:
+        """Take the directory when it is ours and free, copy, and begin again when something ended that."""
+        while not self._stopping:
+            try:
+                self._attempt()
+            except Refused as exc:
+                self._show(exc.state, str(exc))
+            except (DirectoryGone, OSError) as exc:
+                self._show(REFUSING, describe(exc))
+            except DocsaveError as exc:
+                if self.state != EPOCH_CHANGED:
+                    self._show(WAITING, describe(exc))
+            except Exception as exc:
+                _log.exception("backup_session_failed")
+                self._show(REFUSING, describe(exc))
+            if not self._stopping:
+                self._wake.wait(LOOK_SECONDS)
+        self._show(STOPPED, None)
+
+    def stop(self) -> None:
+        """Ask ``run`` to return soon; never blocks."""
+        self._stopping = True
+        self._wake.ring()
+        if self._session:
+            self._session.stop()
+
+    def offer(self, event: FileEvent) -> None:
+        """A hint from the bus. Without a session it is not needed: the next one reads the journal."""
+        if self._session:
+            self._session.reader.offer(event)
+
+    def _attempt(self) -> None:
+        marker = tpool.execute(self.home.marker)
+        epoch = self._ask_epoch(marker) if marker is None or self._must_ask(marker) else marker.epoch
+        lock = tpool.execute(self.home.lock)
+        if lock is None:
+            self._show(STANDBY, "another process holds the backup directory")
+            return
+        try:
+            marker = tpool.execute(self.home.marker) or tpool.execute(self.home.initialise, epoch)
+            marker.require_epoch(epoch)
+            tpool.execute(self.home.adopt, marker)
+            self._copy(marker)
+        finally:
+            lock.release()
+
+    def _must_ask(self, marker: Marker) -> bool:
+        return self._journal_doubted or not tpool.execute(self.home.is_recorded, marker)
+
+    def _ask_epoch(self, marker: Marker | None) -> str:
+        """The journal's epoch. ``Refused`` when it is not the marker's, or the journal is behind the copies."""
+        head = Cursor.parse(self._files("head")["cursor"])
+        if marker:
+            marker.require_epoch(head.epoch)
+            if head.event_id < read_place(self.home.root, marker.epoch).copied:
+                raise Refused(REFUSING, "the journal ends before the newest copy; was an old database restored?")
+        self._journal_doubted = False
+        return head.epoch
+
+    def _copy(self, marker: Marker) -> None:
+        session = Session(marker, self.home.seal(), self._blobs, self._files)
+        if self._stopping:
+            return
+        self._session = session
+        self._show(ACTIVE, None)
+        try:
+            session.run()
+        except CursorExpired as exc:
+            self._journal_doubted = True
+            raise Refused(EPOCH_CHANGED, "the journal does not know the backup's place in it") from exc
+        except ReportsLost as exc:
+            _log.warning("journal_read_again", reason=describe(exc))
+        finally:
+            self._session = None
+
+    def _show(self, state: str, reason: str | None) -> None:
+        if (state, reason) == (self.state, self.reason):
+            return
+        self.state, self.reason = state, reason
+        log = _log.info if state in (ACTIVE, STANDBY, STOPPED) else _log.error
+        log("backup_state", state=state, reason=reason)
+
+    def status(self) -> dict[str, Any]:
+        """What an operator wants to know; every number is of this process but ``cursor``, which is the directory's."""
+        session = self._session
+        place, epoch = self._durable_place()
+        head = self._head()
+        known = head is not None and epoch == head.epoch
+        failing = list(session.copier.failing.values()) if session else []
+        return {
+            "state": self.state,
+            "reason": self.reason,
+            "cursor": str(Cursor(epoch, place.copied)) if epoch else None,
+            "head": str(head) if head else None,
+            "lag_events": head.event_id - place.copied if head and known else None,
+            "failing": failing[:FAILING_SHOWN_MAX],
+            "failing_total": len(failing),
+            "waiting": session.copier.waiting if session else 0,
+            "copied": session.copier.copied if session else 0,
+            "repeated": session.copier.repeated if session else 0,
+            "reported": place.reported,
+            "report_error": session.reporter.error if session else None,
+            "cursor_error": session.place_error if session else None,
+            "verifying": self._verifying is not None,
+        }
+
+    def _durable_place(self) -> tuple[Place, str | None]:
+        try:
+            marker = tpool.execute(self.home.marker)
+        except (Refused, OSError):
+            return Place(), None  # the state already says why
+        if marker is None:
+            return Place(), None
+        return read_place(self.home.root, marker.epoch), marker.epoch
+
+    def _head(self) -> Cursor | None:
+        try:
+            with eventlet.Timeout(2.0, Unavailable("the files service did not answer in time")):
+                return Cursor.parse(self._files("head")["cursor"])
+        except DocsaveError:
+            return None  # shown as null: the files service is away, which is not this service's trouble
+
+    def verify(self) -> Report:
+        """Read every entry again. Several callers share one pass."""
+        if self._verifying is None:
+            self._verifying = Event()
+            eventlet.spawn(self._verify, self._verifying)
+        return self._verifying.wait()  # type: ignore[no-any-return]
+
+    def _verify(self, done: Event) -> None:
+        try:
+            tpool.execute(self.home.require_present)
+            report = tpool.execute(Verification(self.home.root, lambda: self._stopping).run)
+        except (Refused, Cancelled) as exc:
+            done.send_exception(Unavailable(str(exc) or "the service is stopping"))
+        except Exception as exc:
+            done.send_exception(exc)
+        else:
+            done.send(report)
+        finally:
+            self._verifying = None

@@ -1,0 +1,198 @@
+"""The history: one entry per version of a file, written once and never changed.
+
+``history/<user_id>/<file_id>/`` holds ``v000001_<time>_<name>`` with the exact bytes, a hard link into
+``objects/ab/cd/<sha256>`` where the file system has links, and ``v000001.json`` with the event. The JSON is written
+last and makes the entry complete, so a crash at any point leaves an entry that is whole or one that is written again.
+One process writes at a time (see ``home``). Everything here blocks and touches nothing green: call it in a thread.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backup.content import NO_LINK_ERRORS, READ_ONLY, Source, copy_content, matches, never, set_aside
+from backup.errors import EntryConflict, MalformedEvent
+from backup.names import content_name, content_prefix, json_name
+from docsave_services.contracts import FILE_DELETE, FILE_EVENT_TYPES, FileEvent
+from docsave_services.storage import BlobStore, blob_key
+from docsave_services.storage.durable import fsync_directory, is_left_behind, temporary_beside, write_file
+
+HISTORY = "history"
+OBJECTS = "objects"
+DIRECTORY_MODE = 0o750
+KNOWN_DIRECTORIES_MAX = 100_000
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_IDENTITY = ("event_id", "type", "id", "user_id", "name", "size", "sha256", "version", "at")
+"""The fields that make two events the same change; the others may gain company in a later release."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What ``write`` did: ``repeated`` when the entry was already complete; ``set_aside`` names a damaged object."""
+
+    repeated: bool
+    set_aside: str | None = None
+
+
+class History:
+    """Writes entries under ``root``. ``check`` is asked before each and raises when ``root`` may not be written."""
+
+    def __init__(self, root: Path, blobs: BlobStore, check: Callable[[], None] = lambda: None) -> None:
+        self.root = root
+        self._blobs = blobs
+        self._check = check
+        self._durable: set[Path] = set()
+        self._links: bool | None = None
+
+    def write(self, event: FileEvent, cancelled: Callable[[], bool] = never) -> Written:
+        """Make the event's entry complete and durable. A repeat is harmless.
+
+        Raises ``EntryConflict`` when another content is in its place (it stays), ``BlobMissing`` or ``BlobDamaged``
+        when the store cannot give the content, ``OSError`` from the disk. Concurrent calls must not share a
+        ``sha256``.
+        """
+        validate(event)
+        self._check()
+        directory = self.root / HISTORY / str(event["user_id"]) / str(event["id"])
+        self._make_directory(directory)
+        described = _is_described(directory / json_name(event["version"]), event)
+        aside = None
+        if event["type"] != FILE_DELETE:
+            aside = self._ensure_content(directory, event, cancelled)
+        if not described:
+            write_file(directory / json_name(event["version"]), event_json(event), READ_ONLY)
+        return Written(repeated=described, set_aside=aside)
+
+    def sweep(self, cancelled: Callable[[], bool] = never) -> int:
+        """Remove the temporary files that killed processes left; how many. Only for the process that may write."""
+        swept = 0
+        for directory, _, names in os.walk(self.root):
+            if cancelled():
+                break
+            for name in filter(is_left_behind, names):
+                Path(directory, name).unlink(missing_ok=True)
+                swept += 1
+        return swept
+
+    def _ensure_content(self, directory: Path, event: FileEvent, cancelled: Callable[[], bool]) -> str | None:
+        target = directory / content_name(event["version"], event["at"], event["name"])
+        present = _content_present(directory, event["version"])
+        if present:
+            if present != [target.name]:
+                raise EntryConflict(f"version {event['version']} has other content: {', '.join(present)}")
+            if not matches(target, event["sha256"], event["size"], cancelled):
+                raise EntryConflict(f"the copy of version {event['version']} is not the journal's content")
+            fsync_directory(directory)
+            return None
+        return self._place(event, target, cancelled)
+
+    def _place(self, event: FileEvent, target: Path, cancelled: Callable[[], bool]) -> str | None:
+        source = Source(lambda: self._blobs.open(event["path"]), event["sha256"], event["size"])
+        if not self._links_work(target.parent):
+            copy_content(source, target, cancelled)
+            return None
+        item, aside = self._ensure_object(source, cancelled)
+        try:
+            os.link(item, target)
+        except OSError as exc:
+            if exc.errno not in NO_LINK_ERRORS:
+                raise
+            copy_content(source, target, cancelled)
+        else:
+            fsync_directory(target.parent)
+        return aside
+
+    def _ensure_object(self, source: Source, cancelled: Callable[[], bool]) -> tuple[Path, str | None]:
+        """The object of that content, whole; and the name under which a damaged one was set aside."""
+        item = self.root / OBJECTS / blob_key(source.sha256)
+        self._make_directory(item.parent)
+        aside = None
+        if os.path.lexists(item):
+            if matches(item, source.sha256, source.size, cancelled):
+                fsync_directory(item.parent)  # a killed predecessor may have renamed it a moment before
+                return item, None
+            aside = set_aside(item).name
+        copy_content(source, item, cancelled)
+        return item, aside
+
+    def _links_work(self, directory: Path) -> bool:
+        """Whether this file system has hard links, tried once."""
+        if self._links is None:
+            first, second = temporary_beside(directory / "a"), temporary_beside(directory / "b")
+            try:
+                first.touch()
+                os.link(first, second)
+                self._links = True
+            except OSError as exc:
+                if exc.errno not in NO_LINK_ERRORS:
+                    raise
+                self._links = False
+            finally:
+                first.unlink(missing_ok=True)
+                second.unlink(missing_ok=True)
+        return self._links
+
+    def _make_directory(self, path: Path) -> None:
+        """Create ``path`` below ``root`` so that it survives a power cut.
+
+        One that exists may have been made by a process killed before it could fsync: the first use makes sure.
+        """
+        if path == self.root or (path in self._durable and path.is_dir()):
+            return
+        self._make_directory(path.parent)
+        path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        fsync_directory(path.parent)
+        if len(self._durable) >= KNOWN_DIRECTORIES_MAX:
+            self._durable.clear()
+        self._durable.add(path)
+
+
+def event_json(event: FileEvent) -> bytes:
+    """The event as a person reads it; the exact name is in it."""
+    try:
+        return (json.dumps(event, indent=2, ensure_ascii=False) + "\n").encode()
+    except UnicodeEncodeError:  # a lone surrogate: escaped, it is still the exact name
+        return (json.dumps(event, indent=2) + "\n").encode()
+
+
+def validate(event: FileEvent) -> None:
+    """``MalformedEvent`` for what the journal never holds: nothing in an event may lead out of the directory."""
+    whole = all(type(event.get(key)) is int for key in ("event_id", "id", "user_id", "version"))
+    if not whole or event["id"] < 0 or event["user_id"] < 0 or event["version"] < 1:
+        raise MalformedEvent("ids and version must be whole numbers")
+    if event.get("type") not in FILE_EVENT_TYPES or not all(isinstance(event.get(key), str) for key in ("name", "at")):
+        raise MalformedEvent("type, name or at is wrong")
+    try:
+        content_name(event["version"], event["at"], event["name"])
+    except ValueError as exc:
+        raise MalformedEvent("at is not a time") from exc
+    if event["type"] == FILE_DELETE:
+        return
+    if not _SHA256.fullmatch(str(event.get("sha256"))) or type(event.get("size")) is not int:
+        raise MalformedEvent("sha256 or size is wrong")
+
+
+def _is_described(path: Path, event: FileEvent) -> bool:
+    """Whether the event is there; ``EntryConflict`` when another one is."""
+    try:
+        found: Any = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return False
+    except ValueError as exc:
+        raise EntryConflict(f"{path.name} is not readable") from exc
+    if not isinstance(found, dict) or any(found.get(key) != event.get(key) for key in _IDENTITY):
+        raise EntryConflict(f"{path.name} holds another event")
+    return True
+
+
+def _content_present(directory: Path, version: int) -> list[str]:
+    """Names of the content files of that version, whatever else they are called."""
+    prefix = content_prefix(version)
+    return sorted(entry.name for entry in os.scandir(directory) if entry.name.startswith(prefix))

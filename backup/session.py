@@ -1,0 +1,149 @@
+"""One stretch of copying: from the moment this process holds the directory until it must let go of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import eventlet
+from eventlet import tpool
+from eventlet.event import Event
+
+from backup.copier import COPIES_AT_ONCE, Copier
+from backup.errors import DirectoryGone, describe
+from backup.history import History, Written
+from backup.home import Marker, Seal
+from backup.progress import Contiguous, Place, read_place, write_place
+from backup.reporter import Reporter
+from backup.wake import Wake
+from docsave_services.contracts import ChangesPage, FileEvent
+from docsave_services.domain.cursor import Cursor
+from docsave_services.journal_reader import JournalReader
+from docsave_services.log import get_logger
+from docsave_services.storage import BlobStore
+
+_log = get_logger(__name__)
+
+REPORTED_WRITE_SECONDS = 1.0
+"""A confirmed report alone is written down this much later: repeating it after a crash costs nothing."""
+
+PLACE_RETRY_SECONDS = 1.0
+
+
+class Session:
+    """Reads the journal from the durable place, copies, reports, and moves the place. ``files`` calls that service."""
+
+    def __init__(self, marker: Marker, seal: Seal, blobs: BlobStore, files: Callable[..., Any]) -> None:
+        self.root = seal.path.parent
+        self._epoch = marker.epoch
+        self._seal = seal
+        self._files = files
+        self.durable = read_place(self.root, marker.epoch)
+        self._already_copied = self.durable.copied
+        self._copied = Contiguous(self.durable.copied)
+        self._reported = Contiguous(self.durable.reported)
+        self._history = History(self.root, blobs, check=seal)
+        self.copier = Copier(self._write, self._is_safe)
+        self.reporter = Reporter(lambda **items: files("protected", **items), self._is_reported)
+        # From `reported`, not `copied`: what lies between is safe but perhaps unknown to the files service.
+        self.reader = JournalReader(self._fetch, self._deliver, Cursor(marker.epoch, self.durable.reported))
+        self.place_error: str | None = None
+        self._moved = Wake()
+        self._stopping = False
+        self._end = Event()
+
+    def run(self) -> None:
+        """Work until ``stop``. Raises what made going on impossible: ``CursorExpired``, ``DirectoryGone``, a bug."""
+        disturbed = [self._spawn(self.reader.run), self._spawn(self.reporter.run)]
+        finishing = [self._spawn(self.copier.work) for _ in range(COPIES_AT_ONCE)]
+        finishing += [self._spawn(self._keep_place), self._spawn(self._sweep)]
+        try:
+            self._end.wait()
+        finally:
+            self._stopping = True
+            for thread in disturbed:
+                thread.kill()
+            self.copier.stop()
+            self._moved.ring()
+            # Threads of the operating system may still write: nobody else may have the directory before they end.
+            for thread in finishing:
+                thread.wait()
+
+    def stop(self) -> None:
+        """Let ``run`` return when the copies in progress have been given up or finished."""
+        self._stopping = True
+        if not self._end.ready():
+            self._end.send()
+
+    def _spawn(self, work: Callable[[], None]) -> Any:
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as exc:
+                if not self._end.ready():
+                    self._end.send_exception(exc)
+
+        return eventlet.spawn(guarded)
+
+    def _fetch(self, since: str, limit: int) -> ChangesPage:
+        return cast(ChangesPage, self._files("changes", since=since, limit=limit))
+
+    def _deliver(self, events: list[FileEvent]) -> None:
+        for event in events:
+            if event["event_id"] <= self._already_copied:
+                self.reporter.add(event)
+            else:
+                self.copier.take(event)
+
+    def _write(self, event: FileEvent) -> Written:
+        return cast(Written, tpool.execute(self._history.write, event, self._is_stopping))
+
+    def _is_stopping(self) -> bool:
+        return self._stopping
+
+    def _is_safe(self, event: FileEvent) -> None:
+        self._copied.done(event["event_id"])
+        self.reporter.add(event)
+        self._moved.ring()
+
+    def _is_reported(self, event_ids: list[int]) -> None:
+        for event_id in event_ids:
+            self._reported.done(event_id)
+        self._moved.ring()
+
+    def _keep_place(self) -> None:
+        """Write the place down when it moved: at once when idle, many moves in one write under load."""
+        while not self._stopping:
+            self._moved.wait()
+            if self._copied.place == self.durable.copied and not self._stopping:
+                self._moved.wait(REPORTED_WRITE_SECONDS)
+            self._write_place()
+
+    def _write_place(self) -> None:
+        place = Place(self._copied.place, min(self._reported.place, self._copied.place))
+        if place == self.durable:
+            return
+        try:
+            tpool.execute(self._write_place_blocking, place)
+        except DirectoryGone:
+            raise
+        except OSError as exc:
+            self.place_error = describe(exc)
+            _log.error("backup_cursor_not_written", error=self.place_error)
+            eventlet.sleep(PLACE_RETRY_SECONDS)
+            self._moved.ring()
+            return
+        self.durable, self.place_error = place, None
+
+    def _write_place_blocking(self, place: Place) -> None:
+        self._seal()
+        write_place(self.root, self._epoch, place)
+
+    def _sweep(self) -> None:
+        try:
+            swept = tpool.execute(self._history.sweep, self._is_stopping)
+        except OSError as exc:
+            _log.warning("sweep_failed", error=describe(exc))
+            return
+        if swept:
+            _log.info("temporary_files_swept", count=swept)
