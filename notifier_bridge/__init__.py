@@ -1,1 +1,1 @@
-"""TODO"""
+"""The notifier: journal events in, Socket.IO messages out."""

@@ -1,0 +1,194 @@
+"""From the journal to the sockets: every event in order, each socket exactly once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import eventlet
+
+from docsave_services.contracts import FILE_EVENT_TYPES, ChangesPage, FileEvent
+from docsave_services.domain.cursor import Cursor
+from docsave_services.errors import CursorExpired, DocsaveError, Unavailable
+from docsave_services.journal_reader import JournalReader
+from docsave_services.log import get_logger
+from docsave_services.nameko_ext import RpcCaller
+from docsave_services.tokens import Identity
+from notifier_bridge.limits import (
+    QUEUE_PACKETS_MAX,
+    REPLAY_EVENTS_HELD_MAX,
+    REPLAY_EVENTS_MAX,
+    REPLAY_STALL_SECONDS,
+)
+from notifier_bridge.replay import Subscription, starting_place
+from notifier_bridge.rooms import ADMINS, Member, Rooms, user_room
+from notifier_bridge.strict_server import Ack
+
+_log = get_logger(__name__)
+
+LONGEST_PAUSE_SECONDS = 3.0
+BREATH_EVENTS = 100
+"""After so many events in one go the readers get a moment, or a long catching up would look like stalled readers."""
+BREATH_SECONDS = 0.01
+
+
+class Feed:
+    """The one reader of the journal in this process, and the subscriptions that are not live yet.
+
+    ``cursor`` is the last event handed to the rooms (None: the journal could not be read yet). It moves with each
+    event, and between moving it and queueing that event for all sockets nothing else runs. So whoever looks at it
+    and enters a room in the same step misses nothing and gets nothing twice.
+    """
+
+    def __init__(self, files: RpcCaller, rooms: Rooms, spawn: Callable[[Callable[[], None]], Any]) -> None:
+        self._files = files
+        self._spawn = spawn
+        self._reader: JournalReader | None = None
+        self._pending: set[Subscription] = set()
+        self._stopped = False
+        self.rooms = rooms
+        self.cursor: Cursor | None = None
+
+    def offer(self, event: FileEvent) -> None:
+        """An event from the bus. Before the journal's head is known it is not needed: it lies in the journal."""
+        if self._reader is not None:
+            self._reader.offer(event)
+
+    def run(self) -> None:
+        """Read the journal until ``stop``. While ``files`` is away, try again with growing pauses."""
+        pause = 0.2
+        while not self._stopped:
+            try:
+                self._follow(Cursor.parse(self._files("head")["cursor"]))
+                pause = 0.2
+            except CursorExpired:
+                _log.warning("journal_replaced", old=str(self.cursor))
+                self._start_over()
+            except (DocsaveError, KeyError, TypeError, ValueError) as exc:
+                _log.warning("journal_head_unknown", error=str(exc), retry_in=pause)
+                eventlet.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def stop(self) -> None:
+        """Let ``run`` return soon."""
+        self._stopped = True
+        if self._reader is not None:
+            self._reader.stop()
+
+    def _follow(self, head: Cursor) -> None:
+        self.cursor = head
+        self._reader = JournalReader(self._fetch, self._deliver, head)
+        _log.info("journal_followed", cursor=str(head))
+        self._reader.run()
+
+    def _start_over(self) -> None:
+        """Another journal: what the clients know is no longer true. They connect again and reload."""
+        self._reader = self.cursor = None
+        for subscription in list(self._pending):
+            self._forget(subscription)
+        self.rooms.close_all()
+
+    def _fetch(self, since: str, limit: int, user_id: int | None = None) -> ChangesPage:
+        page: ChangesPage = self._files("changes", since=since, limit=limit, user_id=user_id)
+        return page
+
+    def _deliver(self, events: list[FileEvent]) -> None:
+        for count, event in enumerate(events, start=1):
+            if self.cursor is None or event["event_id"] <= self.cursor.event_id:
+                continue  # delivered before a failure in the middle of a run
+            self._deliver_one(event, Cursor(self.cursor.epoch, event["event_id"]))
+            if count % BREATH_EVENTS == 0:
+                eventlet.sleep(BREATH_SECONDS)
+
+    def _deliver_one(self, event: FileEvent, place: Cursor) -> None:
+        if event["type"] not in FILE_EVENT_TYPES:
+            _log.warning("unknown_event_type", type=event["type"], event_id=event["event_id"])
+        else:
+            self._publish(f"Notify_{event['type']}", event, event["user_id"], event["event_id"])
+        self.cursor = place
+
+    def relay(self, event: dict[str, Any]) -> None:
+        """Send an administrator's own event to its owner and all administrators. It has no place in the journal.
+
+        Its ``cursor`` is replaced by the true one, so that a client that keeps the last it saw is not led astray.
+        """
+        message = {**event, "cursor": str(self._known_cursor()), "relayed": True}
+        self._publish(f"Notify_{event['type']}", message, event["user_id"], None)
+
+    def _publish(self, name: str, payload: Mapping[str, Any], user_id: int, event_id: int | None) -> None:
+        self.rooms.emit(name, payload, user_id)
+        for subscription in list(self._pending):
+            subscription.offer(name, payload, user_id, event_id)
+
+    def admit(self, member: Member, identity: Identity, as_admin: bool, since: str | int | None) -> Ack:
+        """Make ``member`` that identity, from ``since`` or from now on.
+
+        Raises ``CursorExpired`` when ``since`` cannot be honoured, ``Unavailable`` when the journal cannot be read.
+        The member goes live after its ack.
+        """
+        room = ADMINS if as_admin else user_room(identity.user_id)
+        subscription = self._subscribe(None if as_admin else identity.user_id, since)
+        self.rooms.admit(member, identity, room, subscription)
+        payload = {"ok": True, "user_id": identity.user_id, "cursor": str(subscription.start)}
+        return Ack(payload, then=partial(self._go_live, member, subscription))
+
+    def _subscribe(self, user_id: int | None, since: str | int | None) -> Subscription:
+        heard = self._known_cursor()
+        start = heard if since is None else starting_place(since, heard)
+        if sum(len(other.backlog) for other in self._pending) > REPLAY_EVENTS_HELD_MAX:
+            raise Unavailable("too many clients are catching up; try again shortly")
+        subscription = Subscription(user_id, start, heard)
+        self._pending.add(subscription)
+        try:
+            missed = subscription.missed_events(self._fetch)
+        except BaseException:
+            self._forget(subscription)
+            raise
+        subscription.prepend((f"Notify_{event['type']}", event) for event in missed)
+        return subscription
+
+    def _known_cursor(self) -> Cursor:
+        if self.cursor is None:
+            raise Unavailable("the journal cannot be read at the moment; try again shortly")
+        return self.cursor
+
+    def _forget(self, subscription: Subscription) -> None:
+        subscription.cancel()
+        self._pending.discard(subscription)
+
+    def _go_live(self, member: Member, subscription: Subscription) -> None:
+        """At once when little was missed, which is the rule; otherwise as fast as the reader takes it."""
+        if not self._advance(member, subscription):
+            self._spawn(partial(self._catch_up, member, subscription))
+
+    def _catch_up(self, member: Member, subscription: Subscription) -> None:
+        waiting, last_progress = len(subscription.backlog), time.monotonic()
+        while not self._advance(member, subscription):
+            if len(subscription.backlog) < waiting:
+                last_progress = time.monotonic()
+            elif time.monotonic() - last_progress > REPLAY_STALL_SECONDS:
+                self.rooms.drop(member, "replay_stalled")
+                self._forget(subscription)
+            waiting = len(subscription.backlog)
+            eventlet.sleep(BREATH_SECONDS)
+
+    def _advance(self, member: Member, subscription: Subscription) -> bool:
+        """Queue what the reader has room for; True when there is nothing left to do. Never waits."""
+        if subscription.cancelled:
+            self._pending.discard(subscription)
+            return True
+        if len(subscription.backlog) > 2 * REPLAY_EVENTS_MAX:
+            self.rooms.drop(member, "replay_too_slow")
+            self._forget(subscription)
+            return True
+        while subscription.backlog and self.rooms.waiting_packets(member) < QUEUE_PACKETS_MAX // 2:
+            name, payload = subscription.backlog.popleft()
+            self.rooms.send(member, name, payload)
+        reached = self.cursor is not None and self.cursor.event_id >= subscription.start.event_id
+        if subscription.backlog or not reached:
+            return False
+        self._pending.discard(subscription)
+        self.rooms.enter(member)
+        return True

@@ -1,0 +1,38 @@
+"""The bridge's limits, with their units, in one place."""
+
+from __future__ import annotations
+
+MESSAGE_BYTES_MAX = 64 * 1024
+"""Most bytes of one message or polling body from a client; a token and an event need a few hundred."""
+
+QUEUE_PACKETS_MAX = 1000
+"""Packets that wait for one reader. With more it has stalled and is disconnected: its cursor makes that safe."""
+
+CONNECTIONS_MAX = 10_000
+"""TCP connections of one process; more are closed at once."""
+
+SOCKET_TIMEOUT_SECONDS = 30.0
+"""A request that stops arriving is dropped after this time; open websockets and long polls are not affected."""
+
+URL_BYTES_MAX = 8 * 1024
+
+IDENTIFY_SECONDS = 10.0
+"""A socket that has not said who it is by then is closed (CONTRACT, section 5)."""
+
+GOODBYE_SECONDS = 1.0
+"""Between a last message (a refusal, Session_expired) and the end of the transport, so that it arrives."""
+
+SWEEP_SECONDS = 1.0
+"""How often the limits in time are looked at."""
+
+FILES_DEADLINE_SECONDS = 2.5
+"""Shorter than elsewhere, because a socket's owner waits, and so that a stop is never held up longer."""
+
+REPLAY_EVENTS_MAX = 10_000
+"""Most missed events that are replayed; with more the client reloads (``cursor_expired``)."""
+
+REPLAY_EVENTS_HELD_MAX = 100_000
+"""Most events that all replays of a process hold together; with more, new ones are told to try again."""
+
+REPLAY_STALL_SECONDS = 20.0
+"""A socket that takes nothing of its replay for so long is disconnected."""

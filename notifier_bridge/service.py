@@ -1,0 +1,155 @@
+"""The notifier: tells connected people of changes while they happen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import eventlet
+from nameko.events import BROADCAST, event_handler
+from nameko.extensions import DependencyProvider
+
+from docsave_services.contracts import FILE_CREATE, FILE_DELETE, FILE_UPDATE, FILES, NOTIFIER, FileEvent
+from docsave_services.errors import DocsaveError, Forbidden, Unauthenticated, Unavailable
+from docsave_services.log import get_logger
+from docsave_services.nameko_ext import DeadlineRpc, RequestContext, rpc
+from docsave_services.settings import Settings, SettingsProvider
+from docsave_services.tokens import Identity, verify_access_token
+from notifier_bridge.feed import Feed
+from notifier_bridge.limits import FILES_DEADLINE_SECONDS, IDENTIFY_SECONDS, SWEEP_SECONDS
+from notifier_bridge.payloads import parse_identification, parse_relayed_event
+from notifier_bridge.rooms import Rooms
+from notifier_bridge.socketio_server import SocketIOServer, socketio_event
+from notifier_bridge.strict_server import Ack
+
+_log = get_logger(__name__)
+
+
+class LiveFeed(DependencyProvider):
+    """Injects the process's ``Feed`` and keeps its two loops: reading the journal, sweeping the sockets."""
+
+    server = SocketIOServer()
+    files = DeadlineRpc(FILES, deadline=FILES_DEADLINE_SECONDS)
+    identify_seconds = IDENTIFY_SECONDS
+
+    def setup(self) -> None:
+        rooms = Rooms(self.server.sio, self.identify_seconds)
+        self.feed = Feed(self.files.outside_worker(), rooms, self.container.spawn_managed_thread)
+
+    def start(self) -> None:
+        self.container.spawn_managed_thread(self.feed.run, "journal reader")
+        self.container.spawn_managed_thread(self._sweep, "sweep")
+
+    def stop(self) -> None:
+        self.feed.stop()
+
+    def get_dependency(self, worker_ctx: Any) -> Feed:
+        return self.feed
+
+    def _sweep(self) -> None:
+        while True:
+            eventlet.sleep(SWEEP_SECONDS)
+            self.feed.rooms.sweep()
+
+
+def acknowledged(method: Callable[[Any, str, object], Ack]) -> Callable[[Any, str, object], Ack]:
+    """A coded error becomes the ack, without the traceback that Nameko logs for what leaves a method.
+
+    Bad tokens and a wrong role also end the connection, a moment after their ack.
+    """
+
+    @wraps(method)
+    def handler(self: Any, sid: str, payload: object) -> Ack:
+        try:
+            return method(self, sid, payload)
+        except DocsaveError as error:
+            _log.info("socket_request_refused", request=method.__name__, code=error.code)
+            return Ack.error(error.code, error.detail)
+
+    return handler
+
+
+class Notifier:
+    """Socket.IO in and out, journal events in. Keeps nothing that matters after a restart."""
+
+    name = NOTIFIER
+
+    feed: Feed = LiveFeed()
+    settings: Settings = SettingsProvider("secret_key")
+    request_id = RequestContext()
+
+    @rpc
+    def health(self) -> dict[str, Any]:
+        """Whether the journal is followed, and how many sockets are open."""
+        return {"journal": "ok" if self.feed.cursor else "unavailable", "sockets": len(self.feed.rooms)}
+
+    @event_handler(FILES, FILE_CREATE, handler_type=BROADCAST, reliable_delivery=False)
+    @event_handler(FILES, FILE_UPDATE, handler_type=BROADCAST, reliable_delivery=False)
+    @event_handler(FILES, FILE_DELETE, handler_type=BROADCAST, reliable_delivery=False)
+    def file_changed(self, event: FileEvent) -> None:
+        """A hint from the bus; what it says is read from the journal when it does not fit."""
+        self.feed.offer(event)
+
+    @socketio_event("connect")
+    @acknowledged
+    def connect(self, sid: str, auth: object) -> Ack:
+        """The handshake; ``auth`` with a token does what ``User_connect`` does."""
+        if auth is None or (isinstance(auth, dict) and "token" not in auth):
+            return Ack({"ok": True})
+        return self._identify(sid, auth, as_admin=False)
+
+    @socketio_event("User_connect")
+    @acknowledged
+    def user_connect(self, sid: str, payload: object) -> Ack:
+        """From now on this socket hears of its user's files."""
+        return self._identify(sid, payload, as_admin=False)
+
+    @socketio_event("Admin_connect")
+    @acknowledged
+    def admin_connect(self, sid: str, payload: object) -> Ack:
+        """From now on this socket hears of all files; administrators only."""
+        return self._identify(sid, payload, as_admin=True)
+
+    @socketio_event(FILE_CREATE)
+    @acknowledged
+    def relay_create(self, sid: str, payload: object) -> Ack:
+        """An administrator's own event, relayed only."""
+        return self._relay(sid, payload, FILE_CREATE)
+
+    @socketio_event(FILE_UPDATE)
+    @acknowledged
+    def relay_update(self, sid: str, payload: object) -> Ack:
+        """An administrator's own event, relayed only."""
+        return self._relay(sid, payload, FILE_UPDATE)
+
+    @socketio_event(FILE_DELETE)
+    @acknowledged
+    def relay_delete(self, sid: str, payload: object) -> Ack:
+        """An administrator's own event, relayed only."""
+        return self._relay(sid, payload, FILE_DELETE)
+
+    def _identify(self, sid: str, payload: object, as_admin: bool) -> Ack:
+        wish = parse_identification(payload)
+        member = self.feed.rooms.member(sid)
+        if member is None:
+            raise Unavailable("this socket is closed")
+        try:
+            identity = self._verify(wish.token, as_admin)
+        except (Unauthenticated, Forbidden):
+            self.feed.rooms.refuse(member)
+            raise
+        return self.feed.admit(member, identity, as_admin, wish.since)
+
+    def _verify(self, token: str, as_admin: bool) -> Identity:
+        identity = verify_access_token(self.settings.secret_key, token)
+        if as_admin and not identity.is_admin:
+            raise Forbidden
+        return identity
+
+    def _relay(self, sid: str, payload: object, event_type: str) -> Ack:
+        member = self.feed.rooms.member(sid)
+        if member is None or not member.is_admin:
+            raise Forbidden
+        self.feed.relay(parse_relayed_event(payload, event_type))
+        return Ack({"ok": True})
