@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -119,12 +119,18 @@ class BlobStore:
         except FileNotFoundError as exc:
             raise BlobMissing from exc
 
-    def read_verified(self, key: str) -> Iterator[bytes]:
+    def read_verified(self, key: str, size: int | None = None) -> Generator[bytes, None, None]:
         """The content in pieces, each held back until the next is read, so that the last one leaves only after the
-        whole matched its hash. ``BlobDamaged`` before it otherwise: a reader never gets a complete wrong copy."""
+        whole matched its hash. ``BlobDamaged`` before it otherwise: a reader never gets a complete wrong copy.
+
+        ``size``, where it is known, is compared first: a reader that stops after that many bytes must not be left
+        with a whole it takes for good when more follows.
+        """
         expected = sha256_of_key(key)
         fd = self.open(key)
         try:
+            if size is not None and os.fstat(fd).st_size != size:
+                raise BlobDamaged
             digest, held = hashlib.sha256(), b""
             while piece := os.read(fd, CHUNK_BYTES):
                 digest.update(piece)

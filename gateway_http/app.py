@@ -1,0 +1,103 @@
+"""The WSGI application: finds the route, answers every failure with a problem, writes one log line a request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import structlog
+from werkzeug.exceptions import MethodNotAllowed as WrongMethod
+from werkzeug.routing import Map, MapAdapter
+from werkzeug.wrappers import Response
+
+from docsave_services.errors import MethodNotAllowed
+from docsave_services.log import get_logger
+from docsave_services.settings import Settings
+from gateway_http.cors import add_cors_headers, add_preflight_headers
+from gateway_http.problem import error_of, problem_response
+from gateway_http.protocol import CLOSE_CONNECTION_KEY
+from gateway_http.request import GatewayRequest
+
+_log = get_logger(__name__)
+
+
+class GatewayApp:
+    """Called by eventlet once a request, in the connection's green thread."""
+
+    def __init__(self, url_map: Map, settings: Settings) -> None:
+        self._url_map = url_map
+        self._settings = settings
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        started = time.monotonic()
+        request = GatewayRequest(environ, self._settings)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request.request_id)
+        response = self._answer(request)
+        response.headers["X-Request-Id"] = request.request_id
+        add_cors_headers(response.headers, environ.get("HTTP_ORIGIN"), self._settings.cors_origins)
+        if not request.body.finished:
+            environ[CLOSE_CONNECTION_KEY]()
+        return _LoggedBody(request, response, response(environ, start_response), started)
+
+    def _answer(self, request: GatewayRequest) -> Response:
+        # Host is not used for routing, so it cannot make routing fail either.
+        adapter = self._url_map.bind("docsave", path_info=request.path)
+        try:
+            if request.method == "OPTIONS":
+                return _options(adapter)
+            provider, values = adapter.match(method=request.method)
+            request.path_values = dict(values)
+            response: Response = provider.handle_request(request)
+        except WrongMethod as exc:
+            allow = _methods(exc.valid_methods)
+            return problem_response(MethodNotAllowed(), request.request_id, {"Allow": allow})
+        except Exception as exc:
+            return problem_response(error_of(exc), request.request_id)
+        return response
+
+
+def _options(adapter: MapAdapter) -> Response:
+    methods = adapter.allowed_methods()
+    if not methods:
+        adapter.match(method="OPTIONS")  # raises NotFound
+    response = Response(status=204, headers={"Allow": _methods(methods)})
+    add_preflight_headers(response.headers, _methods(methods))
+    return response
+
+
+def _methods(methods: Iterable[str] | None) -> str:
+    return ", ".join(sorted({*(methods or ()), "OPTIONS"}))
+
+
+class _LoggedBody:
+    """The answer's pieces on their way out; closing it closes the answer and writes the access log's line."""
+
+    def __init__(self, request: GatewayRequest, response: Response, pieces: Iterable[bytes], started: float) -> None:
+        self._request = request
+        self._response = response
+        self._pieces = pieces
+        self._started = started
+        self._bytes = 0
+        self._complete = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+            self._bytes += len(piece)
+        self._complete = True
+
+    def close(self) -> None:
+        # For a HEAD werkzeug sends an empty body of its own and would leave the answer's open.
+        self._response.close()
+        _log.info(
+            "request",
+            method=self._request.method,
+            path=self._request.path,
+            status=self._response.status_code,
+            bytes=self._bytes,
+            milliseconds=round((time.monotonic() - self._started) * 1000, 1),
+            request_id=self._request.request_id,
+            **({} if self._complete else {"aborted": True}),
+        )

@@ -1,0 +1,29 @@
+"""Cross-origin access (Fetch standard). Tokens travel in a header, so no answer ever allows credentials."""
+
+from __future__ import annotations
+
+from werkzeug.datastructures import Headers
+
+_PREFLIGHT = {
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-Match, X-Request-Id",
+    "Access-Control-Max-Age": "600",
+}
+_EXPOSED = "ETag, Location, X-Request-Id, Retry-After, Content-Disposition, Repr-Digest"
+
+
+def add_cors_headers(headers: Headers, origin: str | None, allowed: tuple[str, ...]) -> None:
+    """Let a page of ``origin`` read this answer, if the operator allows that origin."""
+    if "*" in allowed:
+        headers["Access-Control-Allow-Origin"] = "*"
+    else:
+        headers.add("Vary", "Origin")
+        if origin not in allowed:
+            return
+        headers["Access-Control-Allow-Origin"] = origin
+    headers["Access-Control-Expose-Headers"] = _EXPOSED
+
+
+def add_preflight_headers(headers: Headers, methods: str) -> None:
+    """What a browser asks before it sends the request itself."""
+    headers["Access-Control-Allow-Methods"] = methods
+    headers.update(_PREFLIGHT)

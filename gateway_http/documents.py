@@ -1,0 +1,123 @@
+"""The files service as routes use it: whose file it is, what the change is, and the calls that travel together."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from docsave_services.contracts import FILES, Change, FilePage, Outcome, StoredFile
+from docsave_services.errors import Forbidden, InternalError, NotFound, error_from_code
+from docsave_services.nameko_ext import DeadlineRpc, RpcCaller
+from docsave_services.tokens import Identity
+from gateway_http.coalescer import Coalescer
+from gateway_http.request import GatewayRequest
+from gateway_http.responses import public_file
+from gateway_http.schemas import FileListQuery
+from gateway_http.upload import Upload
+
+
+class Documents:
+    """The caller's files; an administrator's are everybody's. Somebody else's file does not exist: ``NotFound``."""
+
+    def __init__(
+        self,
+        call: RpcCaller,
+        changes: Coalescer[Change, Outcome],
+        lookups: Coalescer[int, StoredFile | None],
+    ) -> None:
+        self._call = call
+        self._changes = changes
+        self._lookups = lookups
+
+    def find(self, identity: Identity, file_id: int) -> StoredFile:
+        """A file that is not in the trash."""
+        file = self._lookups.submit(file_id)
+        if file is None or not (identity.is_admin or file["user_id"] == identity.user_id):
+            raise NotFound
+        return file
+
+    def page(self, identity: Identity, query: FileListQuery) -> dict[str, Any]:
+        """One page of the list; ``Forbidden`` when a user names whose files to list."""
+        if query.user_id is not None and not identity.is_admin:
+            raise Forbidden("Only an administrator may list other accounts' files")
+        owner = identity.user_id if query.user_id is None else query.user_id
+        page: FilePage = self._call(
+            "list",
+            user_id=None if owner == "all" else owner,
+            limit=query.limit,
+            after=query.after,
+            q=query.q,
+            sort=query.sort,
+            deleted=query.deleted,
+        )
+        return {"items": [public_file(file) for file in page["items"]], "next": page["next"]}
+
+    def create(self, request: GatewayRequest, upload: Upload) -> StoredFile:
+        """A new file of the caller."""
+        change = _change(request, "create")
+        change["user_id"] = request.identity.user_id
+        change["name"] = upload.required_name
+        change["path"] = upload.blob.key
+        change["media_type"] = upload.media_type_or_guess
+        return self._apply(change)
+
+    def replace_content(self, request: GatewayRequest, file_id: int, upload: Upload) -> StoredFile:
+        """New content; the name stays, and so does the media type unless the client says another."""
+        change = _change(request, "update", file_id)
+        change["path"] = upload.blob.key
+        if upload.media_type is not None:
+            change["media_type"] = upload.media_type
+        return self._apply(change)
+
+    def rename(self, request: GatewayRequest, file_id: int, name: str) -> StoredFile:
+        """Another name for the same content."""
+        change = _change(request, "update", file_id)
+        change["name"] = name
+        return self._apply(change)
+
+    def delete(self, request: GatewayRequest, file_id: int) -> None:
+        """Into the trash."""
+        self._apply(_change(request, "delete", file_id))
+
+    def _apply(self, change: Change) -> StoredFile:
+        outcome = self._changes.submit(change)
+        if not outcome["ok"]:
+            raise error_from_code(outcome.get("code", ""), outcome.get("detail", ""), outcome.get("errors"))
+        if "file" not in outcome:
+            raise InternalError
+        return outcome["file"]
+
+
+def _change(request: GatewayRequest, op: Any, file_id: int | None = None) -> Change:
+    """What every change says: who acts, whose files it may touch, and a key so that a repeat is applied once."""
+    identity = request.identity
+    change: Change = {
+        "op": op,
+        "by": identity.user_id,
+        "owner": None if identity.is_admin else identity.user_id,
+        "change_key": uuid.uuid4().hex,
+        "request_id": request.request_id,
+    }
+    if file_id is not None:
+        change["file_id"] = file_id
+    return change
+
+
+class DocumentsProvider(DeadlineRpc):
+    """Injects ``Documents``. The waiting lists are the process's, shared by all its requests."""
+
+    def __init__(self) -> None:
+        super().__init__(FILES)
+
+    def setup(self) -> None:
+        super().setup()
+        # Calls that travel together belong to no single request: each change carries its own request id.
+        self._changes: Coalescer[Change, Outcome] = Coalescer(
+            lambda changes: self.outside_worker()("apply", changes=changes)
+        )
+        self._lookups: Coalescer[int, StoredFile | None] = Coalescer(
+            lambda file_ids: self.outside_worker()("get_many", file_ids=file_ids)
+        )
+
+    def get_dependency(self, worker_ctx: Any) -> Documents:  # type: ignore[override] # what routes use it for
+        return Documents(super().get_dependency(worker_ctx), self._changes, self._lookups)

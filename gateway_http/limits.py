@@ -1,0 +1,62 @@
+"""How much one client may ask of the gateway. Bytes and seconds unless said otherwise."""
+
+from __future__ import annotations
+
+MAX_CONNECTIONS = 800
+"""Connections at once, below the usual 1,024 descriptors of a process. Past it an idle one is closed, else 503."""
+
+SOCKET_TIMEOUT_SECONDS = 30.0
+"""A client that neither sends nor takes a byte for this long is cut."""
+
+KEEPALIVE_SECONDS = 60.0
+"""An idle connection is kept this long for the next request."""
+
+HEADER_SECONDS = 15.0
+"""From the first byte of a request to the end of its headers; a client that dribbles them is answered 408."""
+
+URL_BYTES_MAX = 8 * 1024
+HEADER_BYTES_MAX = 64 * 1024
+JSON_BYTES_MAX = 64 * 1024
+QUERY_FIELDS_MAX = 32
+
+READ_BYTES = 256 * 1024
+"""A body is taken from the socket in pieces of at most this size."""
+
+CHUNK_LINE_BYTES_MAX = 1024
+"""A chunk's size with its extensions, or one trailer."""
+
+TRAILERS_MAX = 32
+
+MULTIPART_PARTS_MAX = 1000
+MULTIPART_HEADER_BYTES_MAX = 16 * 1024
+MULTIPART_TEXT_BYTES_MAX = 64 * 1024
+"""One part other than ``file``; such parts are ignored, so nobody needs a large one."""
+
+MULTIPART_OVERHEAD_BYTES = 2 * 1024 * 1024
+"""What a multipart body may have beside the file: delimiters, part headers, other parts."""
+
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 16 * 1024 * 1024
+"""After an early answer the rest of the body is thrown away for this long, or the client's kernel would discard the
+answer when it hears of the closed connection (RFC 9112, section 9.6)."""
+
+SHUTDOWN_GRACE_SECONDS = 3.5
+"""Requests in progress may finish for this long after SIGTERM; then their connections are cut."""
+
+CUT_SECONDS = 0.4
+"""How long requests whose connection was cut may take to clean up behind them."""
+
+BATCH_MAX = 64
+"""Changes or look-ups in one call to the files service."""
+
+QUEUE_MAX = 1000
+"""Changes or look-ups that may wait for a call; past it 503."""
+
+FLIGHTS_MAX = 4
+PATIENCE_SECONDS = 0.25
+"""A call that takes longer than this no longer holds up the next one, up to ``FLIGHTS_MAX`` at once."""
+
+RETRY_AFTER_SECONDS = 2
+"""What a 503 suggests."""
+
+READY_DEADLINE_SECONDS = 1.0

@@ -1,0 +1,104 @@
+"""``multipart/form-data`` as a stream: the one part ``file`` goes on as it arrives, other parts are read past."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
+from werkzeug.http import parse_options_header
+
+from docsave_services.errors import BadMultipart, BadRequest, InvalidInput, TooLarge
+from gateway_http.content_disposition import file_name_in, parameters_of
+from gateway_http.limits import (
+    MULTIPART_HEADER_BYTES_MAX,
+    MULTIPART_OVERHEAD_BYTES,
+    MULTIPART_PARTS_MAX,
+    MULTIPART_TEXT_BYTES_MAX,
+)
+
+_BOUNDARY_CHARACTERS_MAX = 70
+"""RFC 2046, section 5.1.1."""
+
+
+class FilePart:
+    """The headers of the part ``file``: the name as sent, and its ``Content-Type`` (empty when there is none)."""
+
+    def __init__(self, parameters: dict[str, str], content_type: str) -> None:
+        self.name = file_name_in(parameters)
+        self.content_type = content_type
+
+
+def boundary_of(content_type: str) -> str:
+    """The boundary in a multipart ``Content-Type``; ``BadMultipart`` without a usable one."""
+    boundary = parse_options_header(content_type)[1].get("boundary", "")
+    if not 1 <= len(boundary) <= _BOUNDARY_CHARACTERS_MAX or not boundary.isascii() or not boundary.isprintable():
+        raise BadMultipart("The Content-Type names no usable boundary")
+    return boundary
+
+
+def read_file_part(
+    boundary: str,
+    pieces: Iterable[bytes],
+    begin: Callable[[FilePart], None],
+    write: Callable[[bytes], None],
+) -> None:
+    """Hand the part ``file`` to ``begin`` (once, before its content) and its bytes to ``write``.
+
+    Raises ``BadMultipart`` for a body that cannot be read, ``InvalidInput`` unless there is exactly one such part,
+    ``TooLarge`` for too many parts or too much text. The last bytes come before the end of the body is known: what
+    was written counts only when this returns.
+    """
+    found = False
+    in_file = False
+    for event in _events(boundary, pieces):
+        if isinstance(event, MultipartSegment):
+            parameters = _parameters(event)
+            in_file = parameters.get("name") == "file"
+            if in_file and found:
+                raise InvalidInput.for_field("file", "is there twice; send one file a request")
+            if in_file:
+                found = True
+                begin(FilePart(parameters, event.header("Content-Type", "") or ""))
+        elif in_file and event is not None:
+            write(event)
+    if not found:
+        raise InvalidInput.for_field("file", "is missing; send the content as the part named file")
+
+
+def _events(boundary: str, pieces: Iterable[bytes]) -> Iterator[Any]:
+    """The parser's events, its errors as ours, everything that is not the file bounded."""
+    parser = PushMultipartParser(
+        boundary, max_header_size=MULTIPART_HEADER_BYTES_MAX, max_segment_count=MULTIPART_PARTS_MAX
+    )
+    try:
+        with parser:
+            beside_files = 0
+            text_bytes = 0
+            for piece in pieces:
+                beside_files += len(piece)
+                for event in parser.parse(piece):
+                    if isinstance(event, MultipartSegment):
+                        is_file = event.name == "file"
+                        text_bytes = 0
+                    elif event is not None and is_file:
+                        beside_files -= len(event)
+                    elif event is not None:
+                        text_bytes += len(event)
+                        if text_bytes > MULTIPART_TEXT_BYTES_MAX:
+                            raise TooLarge(f"A part beside file may have {MULTIPART_TEXT_BYTES_MAX} bytes")
+                    yield event
+                # Some bytes of the file may still wait in the parser: they are fewer than one delimiter.
+                if beside_files > MULTIPART_OVERHEAD_BYTES:
+                    raise TooLarge(f"The body has more than {MULTIPART_OVERHEAD_BYTES} bytes beside the file")
+    except ParserLimitReached as exc:
+        raise TooLarge("The multipart body has too many parts or too long headers") from exc
+    except MultipartError as exc:
+        raise BadMultipart from exc
+
+
+def _parameters(segment: MultipartSegment) -> dict[str, str]:
+    try:
+        return parameters_of(segment.header("Content-Disposition", "") or "")[1]
+    except BadRequest as exc:
+        raise BadMultipart(exc.detail) from exc

@@ -1,0 +1,51 @@
+"""Answers that are not problems."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from werkzeug.wrappers import Response
+
+from docsave_services.contracts import File, StoredFile, User
+
+
+def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """``value`` as JSON; never kept by a cache."""
+    response = Response(json.dumps(value, ensure_ascii=False), status=status, content_type="application/json")
+    response.headers["Cache-Control"] = "no-store"
+    response.headers.update(headers or {})
+    return response
+
+
+def etag_of(file: File) -> str:
+    """The entity tag of a file's content: its quoted hash."""
+    return f'"{file["sha256"]}"'
+
+
+def public_file(stored: File) -> dict[str, Any]:
+    """The file without the key of its blob, which is nobody's business outside."""
+    return {key: value for key, value in stored.items() if key != "path"}
+
+
+def file_response(stored: StoredFile, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A file's metadata with its ``ETag``."""
+    return json_response(public_file(stored), status, {"ETag": etag_of(stored), **(headers or {})})
+
+
+def created_file(stored: StoredFile) -> Response:
+    """201 for a new file."""
+    return file_response(stored, 201, {"Location": f"/files/{stored['id']}"})
+
+
+def created_user(user: User) -> Response:
+    """201 for a new account. Its address is that of its owner, the only one who may read it."""
+    return json_response(user, 201, {"Location": f"/users/{user['id']}"})
+
+
+def no_content() -> Response:
+    """204."""
+    response = Response(status=204)
+    del response.headers["Content-Type"]
+    return response

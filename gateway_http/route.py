@@ -1,0 +1,82 @@
+"""The one decorator of the API's routes. Never beside Nameko's stock ``http``: two servers would share the port."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import Any
+
+from eventlet.event import Event
+from nameko.extensions import Entrypoint
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Rule
+from werkzeug.wrappers import Response
+
+from docsave_services.errors import DocsaveError
+from docsave_services.nameko_ext.request_context import REQUEST_ID_KEY
+from gateway_http.auth import Access, authenticate
+from gateway_http.problem import error_of, problem_response
+from gateway_http.request import GatewayRequest
+from gateway_http.responses import json_response
+from gateway_http.server import GatewayServer
+
+
+class HttpRoute(Entrypoint):
+    """Runs a method for requests of ``method`` and ``url``: token first, then the method, every failure a problem.
+
+    The method takes the ``GatewayRequest`` and the URL's values, and returns a ``Response`` or what becomes JSON.
+    """
+
+    server = GatewayServer()
+
+    def __init__(self, method: str, url: str, access: Access = Access.TOKEN, **kwargs: Any) -> None:
+        self.method = method
+        self.url = url
+        self.access = access
+        super().__init__(expected_exceptions=(DocsaveError, HTTPException), **kwargs)
+
+    def get_url_rule(self) -> Rule:
+        """What the server's URL map needs to know."""
+        return Rule(self.url, methods=[self.method])
+
+    def setup(self) -> None:
+        self.server.register_provider(self)
+
+    def stop(self) -> None:
+        # Answers still need the RPC replies that stop after the entrypoints.
+        self.server.drain()
+        self.server.unregister_provider(self)
+
+    def handle_request(self, request: GatewayRequest) -> Response:
+        """Answer ``request``; never raises."""
+        try:
+            request.verified_identity = authenticate(request, self.access)
+            done = Event()
+            self.container.spawn_worker(
+                self,
+                (request,),
+                request.path_values,
+                context_data={REQUEST_ID_KEY: request.request_id},
+                handle_result=partial(_hand_back, done),
+            )
+            result = done.wait()
+        except Exception as exc:
+            return problem_response(error_of(exc), request.request_id)
+        return result if isinstance(result, Response) else json_response(result)
+
+
+def _hand_back(done: Event, _worker_ctx: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
+    done.send(result, exc_info)
+    return result, exc_info
+
+
+class _Expected(logging.Filter):
+    """Drops Nameko's traceback of an error that is an answer: the access log has its line already."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("(expected) error handling worker")
+
+
+logging.getLogger("nameko.containers").addFilter(_Expected())
+
+route = HttpRoute.decorator
