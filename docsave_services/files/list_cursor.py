@@ -42,8 +42,9 @@ def _read(text: str, sort: str | None) -> tuple[Any, Any]:
 def _as_kind(value: Any, kind: type) -> Any:
     if kind is datetime and isinstance(value, str):
         return datetime.fromisoformat(value).astimezone(UTC)
-    if type(value) is not kind or (kind is int and not 0 <= value < _LARGEST):
-        raise ValueError("wrong kind of value")
-    if kind is str:
+    if kind is str and isinstance(value, str):
         value.encode("utf-8")  # a lone surrogate ends here, not in the database
-    return value
+        return value
+    if kind is int and isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST:
+        return value
+    raise ValueError("wrong kind of value")

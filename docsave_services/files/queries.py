@@ -58,7 +58,7 @@ def get_many(session: Session, file_ids: Sequence[int]) -> list[StoredFile | Non
     wanted = {i for i in file_ids if isinstance(i, int) and not isinstance(i, bool) and 0 < i < 2**31}
     query = select(FileRow).where(FileRow.id.in_(wanted), FileRow.deleted_at.is_(None))
     found = {row.id: as_file(row) for row in session.scalars(query)} if wanted else {}
-    return [found.get(i) if i in wanted else None for i in file_ids]
+    return [found.get(i) if type(i) is int else None for i in file_ids]
 
 
 def list_files(session: Session, query: FileQuery) -> FilePage:

@@ -19,7 +19,7 @@ _NEEDED = {"create": ("user_id", "name", "path"), "update": ("file_id",), "delet
 def checked_change(change: Mapping[str, Any]) -> Change:
     """``change`` when it is well formed; ``InvalidInput`` with each wrong field otherwise."""
     op = change.get("op")
-    if op not in _NEEDED:
+    if not isinstance(op, str) or op not in _NEEDED:
         raise InvalidInput.for_field("op", "must be create, update or delete")
     errors: list[FieldError] = [
         {"field": field, "message": "is required"} for field in _NEEDED[op] if change.get(field) is None

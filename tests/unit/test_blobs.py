@@ -1,0 +1,127 @@
+"""The blob store on real files."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from docsave_services.errors import BlobDamaged, BlobMissing
+from docsave_services.storage import CHUNK_BYTES, BlobStore, blob_key
+from docsave_services.storage import blobs as blobs_module
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BlobStore:
+    store = BlobStore(tmp_path / "blobs")
+    store.prepare()
+    return store
+
+
+def save(store: BlobStore, content: bytes, piece: int = CHUNK_BYTES) -> str:
+    staged = store.stage()
+    for start in range(0, len(content), piece):
+        staged.write(content[start : start + piece])
+    return staged.commit().key
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES])
+def test_content_comes_back_byte_for_byte(store: BlobStore, size: int) -> None:
+    """Under the key of its hash, whatever its size."""
+    content = os.urandom(size)
+    key = save(store, content, 70_001)
+    assert key == blob_key(hashlib.sha256(content).hexdigest())
+    assert b"".join(store.read_verified(key)) == content
+    assert store.size_of(key) == size
+    assert not list(store.staging.iterdir())
+
+
+def test_equal_content_is_stored_once(store: BlobStore) -> None:
+    """The second upload finds the first one's blob."""
+    key = save(store, b"same")
+    inode = (store.root / key).stat().st_ino
+    assert save(store, b"same") == key
+    assert (store.root / key).stat().st_ino == inode
+
+
+def test_a_torn_blob_is_replaced_by_the_next_good_upload(store: BlobStore) -> None:
+    """An existing blob is looked at before it is trusted."""
+    key = save(store, b"whole content")
+    path = store.root / key
+    path.chmod(0o600)
+    path.write_bytes(b"torn")
+    save(store, b"whole content")
+    assert path.read_bytes() == b"whole content"
+
+
+def test_discarded_content_leaves_nothing(store: BlobStore) -> None:
+    """Neither a blob nor a temporary file, also when discarded twice."""
+    staged = store.stage()
+    staged.write(b"x" * 10)
+    staged.discard()
+    staged.discard()
+    assert [p for p in store.root.rglob("*") if p.is_file()] == []
+
+
+@pytest.mark.parametrize("position", [0, 5, CHUNK_BYTES + 3])
+def test_a_flipped_bit_never_gives_a_complete_copy(store: BlobStore, position: int) -> None:
+    """Reading raises before the last piece."""
+    content = os.urandom(2 * CHUNK_BYTES)
+    key = save(store, content)
+    damaged = bytearray(content)
+    damaged[position] ^= 1
+    path = store.root / key
+    path.chmod(0o600)
+    path.write_bytes(damaged)
+    got: list[bytes] = []
+    with pytest.raises(BlobDamaged):
+        got.extend(store.read_verified(key))
+    assert sum(map(len, got)) < len(content)
+
+
+@pytest.mark.parametrize(
+    "key", ["", "..", "../../etc/passwd", "ab/cd/" + "0" * 64, "00/00/" + "0" * 63, "00/00/" + "0" * 64 + "\n"]
+)
+def test_a_key_that_is_none_is_missing(store: BlobStore, key: str) -> None:
+    """No key ever points outside the store."""
+    with pytest.raises(BlobMissing):
+        store.size_of(key)
+
+
+def test_a_failed_fsync_fails_the_save_and_leaves_nothing(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel may have dropped the pages: the content is thrown away, the fsync never repeated."""
+    calls = []
+
+    def failing(fd: int) -> None:
+        calls.append(fd)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(blobs_module.os, "fsync", failing)
+    staged = store.stage()
+    staged.write(b"content")
+    with pytest.raises(OSError, match="Input/output"):
+        staged.commit()
+    assert len(calls) == 1
+    assert [p for p in store.root.rglob("*") if p.is_file()] == []
+
+
+def test_content_is_synced_before_its_name_and_the_name_before_the_answer(
+    store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order of durable steps is the promise."""
+    steps: list[str] = []
+    real_fsync, real_replace = os.fsync, Path.replace
+
+    def fsync(fd: int) -> None:
+        steps.append("fsync " + ("directory" if Path(f"/proc/self/fd/{fd}").resolve().is_dir() else "file"))
+        real_fsync(fd)
+
+    def replace(path: Path, target: Path) -> Path:
+        steps.append("rename")
+        return real_replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    save(store, b"ordered")
+    assert steps[0] == "fsync file"
+    assert steps[-2:] == ["rename", "fsync directory"]

@@ -1,0 +1,70 @@
+"""config.yml: every value from the environment, clear words about a wrong one."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from nameko.cli.main import setup_yaml_parser
+from nameko.exceptions import ConfigurationError
+
+from docsave_services.settings import Settings
+
+CONFIG = Path(__file__).resolve().parents[2] / "config.yml"
+
+
+def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, Any]:
+    for name in ("SECRET_KEY", "ADMIN_PASSWORD", "DB_URI", "DATA_DIR", "PORT", "AMQP_URI"):
+        monkeypatch.delenv(f"DOCSAVE_{name}", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    setup_yaml_parser()
+    config: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
+    return config
+
+
+def test_the_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What README says holds without any variable set, and there is no secret in it."""
+    settings = Settings.from_config(load(monkeypatch))
+    assert (settings.host, settings.port, settings.notifier_port) == ("127.0.0.1", 8000, 8001)
+    assert settings.data_dir == Path("data")
+    assert settings.backup_dir == Path("backups")
+    assert settings.db_uri == "sqlite:///data/docsave.sqlite3"
+    assert settings.max_file_bytes == 5 * 1024**3
+    assert (settings.secret_key, settings.admin_password) == ("", "")
+
+
+def test_values_are_taken_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password of digits stays the password, and no part of a URI is read as YAML."""
+    config = load(monkeypatch, DOCSAVE_ADMIN_PASSWORD="0012345678", DOCSAVE_AMQP_URI="amqp://a:0x1f@h:5672/: #x")
+    assert Settings.from_config(config).admin_password == "0012345678"
+    assert config["AMQP_URI"] == "amqp://a:0x1f@h:5672/: #x"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DOCSAVE_PORT", "eighty"), ("DOCSAVE_PORT", "65536"), ("DOCSAVE_MAX_FILE_BYTES", "0"),
+        ("DOCSAVE_REGISTRATION", "maybe"), ("DOCSAVE_SECRET_KEY", "short"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    """The message names the variable, and never a secret's value."""
+    with pytest.raises(ConfigurationError, match=variable) as caught:
+        Settings.from_config(load(monkeypatch, **{variable: value}))
+    assert "short" not in str(caught.value).replace("shorter", "")
+
+
+def test_a_missing_secret_stops_a_service_that_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no default key to forget."""
+    with pytest.raises(ConfigurationError, match="DOCSAVE_SECRET_KEY"):
+        Settings.from_config(load(monkeypatch)).require("secret_key")
+
+
+def test_secrets_do_not_show_in_the_settings_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log line with the settings in it gives nothing away."""
+    shown = repr(
+        Settings.from_config(load(monkeypatch, DOCSAVE_SECRET_KEY="s3cret" * 8, DOCSAVE_ADMIN_PASSWORD="hunter22"))
+    )
+    assert "s3cret" not in shown
+    assert "hunter22" not in shown
