@@ -11,9 +11,6 @@ from typing import Any
 
 import eventlet
 from kombu import Queue
-from kombu.common import maybe_declare
-from nameko.amqp.publish import get_connection
-from nameko.constants import AMQP_SSL_CONFIG_KEY, AMQP_URI_CONFIG_KEY
 from nameko.events import EventHandler
 
 from docsave_services.log import get_logger
@@ -25,24 +22,45 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0
 
 
+def _dead_letters(name: str) -> str:
+    return f"{name}.dead"
+
+
+class QueueWithDeadLetters(Queue):
+    """Declares its dead-letter queue with itself: at each connection, so that a broker that is away at the start or
+    comes back with an empty disk makes no difference."""
+
+    def declare(self, nowait: bool = False, channel: Any = None) -> Any:
+        dead = Queue(_dead_letters(self.name), durable=True, queue_arguments={"x-queue-type": "quorum"})
+        dead(channel or self.channel).queue_declare(nowait=nowait)
+        return super().declare(nowait=nowait, channel=channel)
+
+
 class DurableEventHandler(EventHandler):
     """A SERVICE_POOL handler on a quorum queue. At least once: the method must be idempotent."""
 
+    queue: Any
+
+    queue: Queue
+
     def setup(self) -> None:
         super().setup()
-        dead = f"{self.queue.name}.dead"
-        self.queue.queue_arguments = {
+        plain: Queue = self.queue
+        arguments = {
             "x-queue-type": "quorum",
             "x-delivery-limit": MAX_DELIVERIES,
             "x-dead-letter-exchange": "",
-            "x-dead-letter-routing-key": dead,
+            "x-dead-letter-routing-key": _dead_letters(plain.name),
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
         }
-        config = self.container.config
-        with get_connection(config[AMQP_URI_CONFIG_KEY], config.get(AMQP_SSL_CONFIG_KEY)) as connection:
-            queue = Queue(dead, durable=True, queue_arguments={"x-queue-type": "quorum"})
-            maybe_declare(queue, connection.default_channel)
+        self.queue = QueueWithDeadLetters(
+            plain.name,
+            exchange=plain.exchange,
+            routing_key=plain.routing_key,
+            durable=True,
+            queue_arguments=arguments,
+        )
 
     def handle_message_processed(self, message: Any, result: Any = None, exc_info: Any = None) -> None:
         if exc_info is None:
