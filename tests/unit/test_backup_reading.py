@@ -1,0 +1,146 @@
+"""Versions and verification from the directory alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backup.catalogue import versions_of
+from backup.content import matches
+from backup.errors import Cancelled
+from backup.history import History
+from backup.verify import Verification
+from tests.support.journal import AT, Journal
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "store")
+
+
+@pytest.fixture
+def root(tmp_path: Path, journal: Journal) -> Path:
+    """Two users; file 7 with three versions and a deletion, file 8 with one."""
+    path = tmp_path / "backup"
+    path.mkdir()
+    journal.add(b"one", version=1)
+    journal.add(b"two", version=2, type="File_update")
+    journal.add(b"two", version=3, type="File_update", name="renamed.pdf")
+    journal.add(None, version=4)
+    journal.add(b"two", file_id=8, user_id=4)
+    history = History(path, journal.blobs)
+    for event in journal.events:
+        history.write(event)
+    return path
+
+
+def content_of(root: Path, file_id: int, version: int) -> Path:
+    return next(root.glob(f"history/*/{file_id}/v{version:06d}_*"))
+
+
+def test_versions_are_listed_newest_first(root: Path, journal: Journal) -> None:
+    """Every field the API shows comes from the entry; a deletion is a version too."""
+    versions = versions_of(root, 7)
+    assert [v["version"] for v in versions] == [4, 3, 2, 1]
+    assert [v["event"] for v in versions] == ["File_delete", "File_update", "File_update", "File_create"]
+    event = journal.events[2]
+    expected = {"version": 3, "event": "File_update", "name": "renamed.pdf", "size": 3, "at": AT}
+    assert versions[1] == {**expected, "sha256": event["sha256"]}
+
+
+def test_an_incomplete_entry_is_no_version(root: Path) -> None:
+    """Content without its JSON was left by a crash and is not shown."""
+    (root / "history/3/7/v000004.json").unlink()
+    assert [v["version"] for v in versions_of(root, 7)] == [3, 2, 1]
+    assert versions_of(root, 99) == []
+    assert versions_of(root / "nowhere", 7) == []
+
+
+def test_versions_past_a_million_keep_their_order(root: Path, journal: Journal) -> None:
+    """The order is the number's, not the file name's."""
+    history = History(root, journal.blobs)
+    for version in (999_999, 1_000_000):
+        history.write(journal.add(b"x", version=version, file_id=9))
+    assert [v["version"] for v in versions_of(root, 9)] == [1_000_000, 999_999]
+
+
+def test_an_undamaged_backup_verifies(root: Path) -> None:
+    """Five entries, nothing to say."""
+    assert Verification(root).run() == {"checked": 5, "damaged": [], "missing": []}
+
+
+@pytest.mark.parametrize("damage", [b"tw0", b"", b"two and more"])
+def test_damaged_content_is_named_for_every_version_that_shares_it(root: Path, damage: bytes) -> None:
+    """A flipped bit, a truncation and a longer file are all found, through every link to the same object."""
+    path = content_of(root, 7, 2)
+    path.chmod(0o644)
+    path.write_bytes(damage)
+    report = Verification(root).run()
+    found = {(f["file_id"], f["version"], f["path"]) for f in report["damaged"]}
+    assert found == {
+        (7, 2, content_of(root, 7, 2).relative_to(root).as_posix()),
+        (7, 3, content_of(root, 7, 3).relative_to(root).as_posix()),
+        (8, 1, content_of(root, 8, 1).relative_to(root).as_posix()),
+    }
+    assert report["missing"] == []
+
+
+def test_swapped_contents_are_damage(root: Path) -> None:
+    """Whole content in the wrong place is wrong content."""
+    one, two = content_of(root, 7, 1), content_of(root, 7, 2)
+    one.rename(root / "aside")
+    two.rename(one)
+    (root / "aside").rename(two)
+    assert {(f["file_id"], f["version"]) for f in Verification(root).run()["damaged"]} == {(7, 1), (7, 2)}
+
+
+def test_what_is_missing_is_named(root: Path) -> None:
+    """Content that was removed, and a version whose whole entry was."""
+    content_of(root, 7, 1).unlink()
+    content_of(root, 7, 2).unlink()
+    (root / "history/3/7/v000002.json").unlink()
+    report = Verification(root).run()
+    assert [(f["file_id"], f["version"], f["problem"]) for f in report["missing"]] == [
+        (7, 1, "the content is missing"),
+        (7, 2, "no entry for this version"),
+    ]
+    assert report["damaged"] == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"id": 7}'])
+def test_a_damaged_event_is_named(root: Path, text: str) -> None:
+    """An event that cannot be read, or lacks what it must have."""
+    path = root / "history/3/7/v000001.json"
+    path.chmod(0o644)
+    path.write_text(text)
+    assert [(f["file_id"], f["version"], f["path"]) for f in Verification(root).run()["damaged"]] == [
+        (7, 1, "history/3/7/v000001.json")
+    ]
+    assert [v["version"] for v in versions_of(root, 7)] == [4, 3, 2]
+
+
+def test_an_event_in_the_wrong_place_is_named(root: Path) -> None:
+    """A JSON copied over from another version is not that version."""
+    (root / "history/3/7/v000001.json").unlink()
+    (root / "history/3/7/v000001.json").write_bytes((root / "history/3/7/v000003.json").read_bytes())
+    assert [(f["file_id"], f["version"]) for f in Verification(root).run()["damaged"]] == [(7, 1)]
+
+
+def test_shared_content_is_read_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Links to one object cost one reading."""
+    read: list[Path] = []
+
+    def noted(path: Path, *args: object) -> bool:
+        read.append(path)
+        return matches(path, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("backup.verify.matches", noted)
+    Verification(root).run()
+    assert len(read) == 2
+
+
+def test_a_verification_can_be_cancelled(root: Path) -> None:
+    """The service does not wait for the end of a long pass when it stops."""
+    with pytest.raises(Cancelled):
+        Verification(root, lambda: True).run()
