@@ -116,8 +116,8 @@ def query_fields(query_string: str) -> dict[str, str]:
     """The fields of a query string as WSGI gives it; ``BadRequest`` for what is not UTF-8, ``InvalidInput`` for a
     repeated field."""
     try:
-        raw = parse_qsl(query_string.encode("latin-1"), keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX)
-        pairs = [(name.decode("utf-8"), value.decode("utf-8")) for name, value in raw]
+        text = query_string.encode("latin-1").decode("utf-8")  # WSGI's strings are bytes in disguise (PEP 3333)
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=QUERY_FIELDS_MAX)
     except ValueError as exc:
         raise BadRequest("The query string cannot be read") from exc
     fields: dict[str, str] = {}

@@ -10,7 +10,7 @@ from typing import Any
 import eventlet
 from eventlet import wsgi
 from nameko.web.server import WebServer
-from werkzeug.routing import BaseConverter, Map, ValidationError
+from werkzeug.routing import BaseConverter, Map
 
 from docsave_services.errors import Unavailable
 from docsave_services.log import get_logger
@@ -32,15 +32,12 @@ _ADDRESS, _SOCKET, _STATE = range(3)
 
 
 class FileIdConverter(BaseConverter):
-    """``<id:…>`` in a URL: a positive number the database can hold; anything else is no path of ours (404)."""
+    """``<id:…>`` in a URL: a positive number of 64 bits; anything else is no path of ours (404)."""
 
-    regex = "[1-9][0-9]{0,9}"
+    regex = "[1-9][0-9]{0,17}"
 
     def to_python(self, value: str) -> int:
-        number = int(value)
-        if number >= 2**31:
-            raise ValidationError
-        return number
+        return int(value)
 
 
 class GatewayServer(WebServer):

@@ -1,0 +1,287 @@
+"""A gateway in a process of its own, and services behind it: real ones, or stand-ins that a test can bend."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import eventlet
+import requests
+from nameko.containers import ServiceContainer
+
+from docsave_services.contracts import FILES, USERS
+from docsave_services.nameko_ext import rpc
+from docsave_services.runtime.ports import free_ports
+from docsave_services.storage import blob_key, sha256_of_key
+from docsave_services.tokens import issue_access_token
+from tests.support.programs import ROOT, Program
+from tests.support.waiting import wait_until
+
+SECRET_KEY = "a secret key for tests, 32 bytes or more"
+MAX_FILE_BYTES = 400 * 1024 * 1024
+BODY_TIMEOUT_SECONDS = 1
+
+
+def token(user_id: int = 1, role: Any = "user") -> str:
+    """A valid access token."""
+    return issue_access_token(SECRET_KEY, user_id, role)
+
+
+def bearer(user_id: int = 1, role: Any = "user") -> dict[str, str]:
+    """The headers of somebody who is logged in."""
+    return {"Authorization": f"Bearer {token(user_id, role)}"}
+
+
+class GatewayProcess:
+    """``nameko run gateway:Gateway`` on a free port, with a data directory of its own."""
+
+    def __init__(self, amqp_uri: str, directory: Path, **settings: Any) -> None:
+        [self.port] = free_ports(1)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.directory = directory
+        self.blob_dir = directory / "data" / "blobs"
+        values = {
+            "AMQP_URI": amqp_uri,
+            "PORT": self.port,
+            "DATA_DIR": directory / "data",
+            "BACKUP_DIR": directory / "backups",
+            "SECRET_KEY": SECRET_KEY,
+            "MAX_FILE_BYTES": MAX_FILE_BYTES,
+            "BODY_TIMEOUT_SECONDS": BODY_TIMEOUT_SECONDS,
+            "LOG_FORMAT": "json",
+            **settings,
+        }
+        self.env = {f"DOCSAVE_{key}": str(value) for key, value in values.items()} | {"PYTHONWARNINGS": "ignore"}
+        self.program = self.run("gateway:Gateway")
+        wait_until(lambda: self.get("/health/live").ok, 30)
+
+    def run(self, service: str) -> Program:
+        """One service of the system in a process of its own."""
+        nameko = str(Path(sys.executable).with_name("nameko"))
+        log = self.directory / f"{service.partition(':')[0]}.log"
+        return Program([nameko, "run", "--config", "config.yml", service], log, self.env)
+
+    def get(self, path: str, **kwargs: Any) -> requests.Response:
+        return self.request("GET", path, **kwargs)
+
+    def request(self, method: str, path: str, **kwargs: Any) -> requests.Response:
+        kwargs.setdefault("timeout", 20)
+        return requests.request(method, self.url + path, **kwargs)
+
+    def connect(self) -> socket.socket:
+        """A plain connection, for what no HTTP library sends."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
+    def raw(self, request: bytes, then_close_writing: bool = False) -> bytes:
+        """Send bytes as they are; everything that comes back until the gateway closes."""
+        with self.connect() as sock:
+            try:
+                sock.sendall(request)
+                if then_close_writing:
+                    sock.shutdown(socket.SHUT_WR)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # answered and closed before it had everything: that is what some tests are about
+            return read_to_end(sock)
+
+    def staged(self) -> list[str]:
+        """Unfinished uploads on disk."""
+        return sorted(os.listdir(self.blob_dir / "staging"))
+
+    def blobs(self) -> list[str]:
+        """The hashes of all content in the store."""
+        return sorted(p.name for p in self.blob_dir.rglob("*") if p.is_file() and p.parent.name != "staging")
+
+    def open_blobs(self) -> int:
+        """File descriptors of the process that point into the blob store."""
+        links = (self._link(name) for name in os.listdir(f"/proc/{self.pid}/fd"))
+        return sum(str(self.blob_dir) in link for link in links)
+
+    def _link(self, name: str) -> str:
+        try:
+            return os.readlink(f"/proc/{self.pid}/fd/{name}")
+        except FileNotFoundError:
+            return ""
+
+    @property
+    def pid(self) -> int:
+        return self.program.process.pid
+
+    def rss_bytes(self) -> int:
+        """Memory the process holds at this moment."""
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        match = re.search(r"VmRSS:\s+(\d+) kB", text)
+        assert match is not None
+        return int(match[1]) * 1024
+
+    def peak_bytes(self) -> int:
+        """The most memory it ever held."""
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        match = re.search(r"VmHWM:\s+(\d+) kB", text)
+        assert match is not None
+        return int(match[1]) * 1024
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self.program.stop(number)
+
+
+def read_to_end(sock: socket.socket) -> bytes:
+    """Everything until the other side closes."""
+    received = b""
+    try:
+        while piece := sock.recv(65536):
+            received += piece
+    except ConnectionResetError:
+        pass
+    return received
+
+
+def head_of(sock: socket.socket) -> bytes:
+    """What arrives up to the end of the headers."""
+    received = b""
+    while b"\r\n\r\n" not in received and (piece := sock.recv(1)):
+        received += piece
+    return received
+
+
+def problem_in(answer: bytes) -> dict[str, Any]:
+    """The problem in a raw answer; checks that it is one, with the id also in the header."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    headers = dict(line.decode().lower().split(": ", 1) for line in head.split(b"\r\n")[1:])
+    assert headers["content-type"] == "application/problem+json", answer
+    problem: dict[str, Any] = json.loads(body[: int(headers["content-length"])])
+    assert problem["request_id"] == headers["x-request-id"]
+    assert head.split(b" ")[1] == str(problem["status"]).encode()
+    return problem
+
+
+def problem_of(response: requests.Response, status: int, code: str) -> dict[str, Any]:
+    """The problem in an answer; checks that it is one, and which."""
+    assert response.headers["Content-Type"] == "application/problem+json", response.text
+    problem: dict[str, Any] = response.json()
+    assert (response.status_code, problem["code"]) == (status, code), problem
+    assert {"type", "title", "status", "detail", "code", "request_id"} <= problem.keys()
+    assert problem["status"] == status
+    assert response.headers["X-Request-Id"] == problem["request_id"]
+    return problem
+
+
+@dataclass
+class Desk:
+    """What the stand-ins do and what they were asked; a test changes it."""
+
+    rows: dict[int, dict[str, Any]] = field(default_factory=dict)
+    batches: list[list[dict[str, Any]]] = field(default_factory=list)
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    before_apply: Callable[[], None] = lambda: None
+
+    def clear(self) -> None:
+        self.rows.clear()
+        self.batches.clear()
+        self.calls.clear()
+        self.before_apply = lambda: None
+
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        return [change for batch in self.batches for change in batch]
+
+    def add(self, content: bytes, blob_dir: Path, **fields: Any) -> dict[str, Any]:
+        """A file with its blob, as an earlier upload would have left them."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        path = blob_dir / blob_key(sha256)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return self.row(sha256, len(content), **fields)
+
+    def row(self, sha256: str, size: int, **fields: Any) -> dict[str, Any]:
+        file_id = len(self.rows) + 1
+        self.rows[file_id] = {
+            "id": file_id,
+            "user_id": 1,
+            "name": "a.txt",
+            "size": size,
+            "media_type": "text/plain",
+            "sha256": sha256,
+            "version": 1,
+            "created_at": "2026-11-24T10:15:00Z",
+            "updated_at": "2026-11-24T10:15:00Z",
+            "deleted_at": None,
+            "backup": {"state": "pending", "version": 0},
+            "path": blob_key(sha256),
+            **fields,
+        }
+        return self.rows[file_id]
+
+
+def stand_ins(amqp_uri: str, desk: Desk) -> list[ServiceContainer]:
+    """Small ``files`` and ``users`` services in this process."""
+
+    class StandInFiles:
+        name = FILES
+
+        @rpc
+        def apply(self, changes: Any) -> Any:
+            desk.batches.append(changes)
+            desk.before_apply()
+            return [outcome_of(change) for change in changes]
+
+        @rpc
+        def get_many(self, file_ids: Any) -> Any:
+            return [desk.rows.get(file_id) for file_id in file_ids]
+
+        @rpc
+        def list(self, **query: Any) -> Any:
+            desk.calls.append(("list", query))
+            return {"items": [*desk.rows.values()], "next": None}
+
+        @rpc
+        def health(self) -> Any:
+            return {"database": "ok"}
+
+    class StandInUsers:
+        name = USERS
+
+        @rpc
+        def create(self, **fields: Any) -> Any:
+            desk.calls.append(("create", fields))
+            return {"id": 7, "login": fields["login"], "role": "user"}
+
+        @rpc
+        def health(self) -> Any:
+            return {"database": "ok"}
+
+    def outcome_of(change: dict[str, Any]) -> dict[str, Any]:
+        if change["op"] == "create":
+            sha256 = sha256_of_key(change["path"])
+            fields = {"user_id": change["user_id"], "name": change["name"], "media_type": change["media_type"]}
+            return {"ok": True, "file": desk.row(sha256, 0, **fields)}
+        row = desk.rows.get(change["file_id"])
+        if row is None or change["owner"] not in (None, row["user_id"]):
+            return {"ok": False, "code": "not_found", "detail": "There is nothing here."}
+        return {"ok": True, "file": row}
+
+    config = {"AMQP_URI": amqp_uri, "max_workers": 20}
+    containers = [ServiceContainer(service, config) for service in (StandInFiles, StandInUsers)]
+    for container in containers:
+        container.start()
+    return containers
+
+
+def stop_all(containers: list[ServiceContainer]) -> None:
+    """End stand-ins, also ones that a test left hanging."""
+    with eventlet.Timeout(10, False):
+        for container in containers:
+            container.stop()
+    for container in containers:
+        container.kill()
+
+
+__all__ = ["ROOT", "Desk", "GatewayProcess"]
