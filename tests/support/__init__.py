@@ -1,0 +1,1 @@
+"""The real parts tests run against, and how to wait for them."""
