@@ -8,7 +8,6 @@ from typing import Any
 
 import eventlet
 from nameko.events import BROADCAST, event_handler
-from nameko.extensions import DependencyProvider
 
 from docsave_services.contracts import FILE_CREATE, FILE_DELETE, FILE_UPDATE, FILES, NOTIFIER, FileEvent
 from docsave_services.errors import DocsaveError, Forbidden, Unauthenticated, Unavailable
@@ -26,16 +25,18 @@ from notifier_bridge.strict_server import Ack
 _log = get_logger(__name__)
 
 
-class LiveFeed(DependencyProvider):
+class LiveFeed(DeadlineRpc):
     """Injects the process's ``Feed`` and keeps its two loops: reading the journal, sweeping the sockets."""
 
     server = SocketIOServer()
-    files = DeadlineRpc(FILES, deadline=FILES_DEADLINE_SECONDS)
     identify_seconds = IDENTIFY_SECONDS
+
+    def __init__(self) -> None:
+        super().__init__(FILES, deadline=FILES_DEADLINE_SECONDS)
 
     def setup(self) -> None:
         rooms = Rooms(self.server.sio, self.identify_seconds)
-        self.feed = Feed(self.files.outside_worker(), rooms, self.container.spawn_managed_thread)
+        self.feed = Feed(self.outside_worker(), rooms, self.container.spawn_managed_thread)
 
     def start(self) -> None:
         self.container.spawn_managed_thread(self.feed.run, "journal reader")
@@ -44,7 +45,7 @@ class LiveFeed(DependencyProvider):
     def stop(self) -> None:
         self.feed.stop()
 
-    def get_dependency(self, worker_ctx: Any) -> Feed:
+    def get_dependency(self, worker_ctx: Any) -> Feed:  # type: ignore[override]
         return self.feed
 
     def _sweep(self) -> None:

@@ -39,7 +39,6 @@ def free_port() -> int:
 def token(user_id: int, role: str = "user", age: float = 0) -> str:
     """An access token issued ``age`` seconds ago."""
 
-
     return issue_access_token(SECRET, user_id, role, time.time() - age)  # type: ignore[arg-type]
 
 
