@@ -11,7 +11,7 @@ from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 from werkzeug.routing import Map, MapAdapter
 from werkzeug.wrappers import Response
 
-from docsave_services.errors import MethodNotAllowed
+from docsave_services.errors import LengthRequired, MethodNotAllowed
 from docsave_services.log import get_logger
 from docsave_services.settings import Settings
 from gateway_http.cors import add_cors_headers, add_preflight_headers
@@ -37,7 +37,8 @@ class GatewayApp:
         response = self._answer(request)
         response.headers["X-Request-Id"] = request.request_id
         add_cors_headers(response.headers, environ.get("HTTP_ORIGIN"), self._settings.cors_origins)
-        if not request.body.finished:
+        # A body without a length is no body by the book, but who sent one sends it still.
+        if not request.body.finished or response.status_code == LengthRequired.status:
             environ[CLOSE_CONNECTION_KEY]()
         return _LoggedBody(request, response, response(environ, start_response), started)
 

@@ -69,7 +69,7 @@ class GatewayServer(WebServer):
     def get_wsgi_server(
         self, sock: Any, wsgi_app: Any, protocol: Any = StrictProtocol, debug: bool = False
     ) -> wsgi.Server:
-        return wsgi.Server(
+        server = wsgi.Server(
             sock,
             sock.getsockname(),
             wsgi_app,
@@ -78,6 +78,8 @@ class GatewayServer(WebServer):
             log_output=False,
             socket_timeout=SOCKET_TIMEOUT_SECONDS,
         )
+        server.capitalize_response_headers = False  # it would write Etag; given as an argument it warns
+        return server
 
     def run(self) -> None:
         while not self._draining:

@@ -7,7 +7,7 @@ from typing import Any
 
 import kombu.serialization
 from amqp.exceptions import AMQPError
-from kombu.exceptions import KombuError
+from kombu.exceptions import KombuError, MessageStateError
 from nameko.exceptions import BadRequest, ContainerBeingKilled, MalformedRequest
 from nameko.rpc import Rpc, RpcConsumer
 
@@ -36,6 +36,8 @@ class AtMostOnceRpcConsumer(RpcConsumer):
     def handle_result(self, message: Any, result: Any, exc_info: Any) -> Any:
         try:
             return super().handle_result(message, result, exc_info)
+        except MessageStateError:
+            return result, exc_info  # Nameko acknowledges after the reply; here that is done when the call starts
         except (KombuError, AMQPError, OSError) as exc:
             # The caller's deadline tells it; killing the whole container for one lost answer helps nobody.
             _log.warning("rpc_reply_lost", routing_key=_routing_key(message), error=str(exc))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import signal
 import socket
@@ -23,7 +22,7 @@ from docsave_services.nameko_ext import rpc
 from docsave_services.runtime.ports import free_ports
 from docsave_services.storage import blob_key, sha256_of_key
 from docsave_services.tokens import issue_access_token
-from tests.support.programs import ROOT, Program
+from tests.support.programs import Program
 from tests.support.waiting import wait_until
 
 SECRET_KEY = "a secret key for tests, 32 bytes or more"
@@ -74,8 +73,7 @@ class GatewayProcess:
         return self.request("GET", path, **kwargs)
 
     def request(self, method: str, path: str, **kwargs: Any) -> requests.Response:
-        kwargs.setdefault("timeout", 20)
-        return requests.request(method, self.url + path, **kwargs)
+        return requests.request(method, self.url + path, timeout=60, **kwargs)
 
     def connect(self) -> socket.socket:
         """A plain connection, for what no HTTP library sends."""
@@ -94,7 +92,7 @@ class GatewayProcess:
 
     def staged(self) -> list[str]:
         """Unfinished uploads on disk."""
-        return sorted(os.listdir(self.blob_dir / "staging"))
+        return sorted(p.name for p in (self.blob_dir / "staging").iterdir())
 
     def blobs(self) -> list[str]:
         """The hashes of all content in the store."""
@@ -102,14 +100,13 @@ class GatewayProcess:
 
     def open_blobs(self) -> int:
         """File descriptors of the process that point into the blob store."""
-        links = (self._link(name) for name in os.listdir(f"/proc/{self.pid}/fd"))
-        return sum(str(self.blob_dir) in link for link in links)
+        return sum(self._is_blob(link) for link in Path(f"/proc/{self.pid}/fd").iterdir())
 
-    def _link(self, name: str) -> str:
+    def _is_blob(self, link: Path) -> bool:
         try:
-            return os.readlink(f"/proc/{self.pid}/fd/{name}")
+            return str(self.blob_dir) in str(link.readlink())
         except FileNotFoundError:
-            return ""
+            return False
 
     @property
     def pid(self) -> int:
@@ -282,6 +279,3 @@ def stop_all(containers: list[ServiceContainer]) -> None:
             container.stop()
     for container in containers:
         container.kill()
-
-
-__all__ = ["ROOT", "Desk", "GatewayProcess"]

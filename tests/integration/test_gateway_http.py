@@ -68,7 +68,9 @@ def test_unknown_path_is_a_problem(gateway: GatewayProcess) -> None:
     problem_of(gateway.get("/nothing"), 404, "not_found")
 
 
-@pytest.mark.parametrize("file_id", ["0", "-1", "2147483648", "9223372036854775808", "1.0", "true", "%00", "01", "١"])
+@pytest.mark.parametrize(
+    "file_id", ["0", "-1", "2147483648", "9223372036854775808", "1.0", "true", "%00", "01", "\u0661"]
+)
 def test_an_id_that_cannot_be_one_is_not_found(gateway: GatewayProcess, file_id: str) -> None:
     """Ids that no row can have are 404, never 500."""
     problem_of(gateway.get(f"/files/{file_id}", headers=bearer()), 404, "not_found")
@@ -339,7 +341,7 @@ def test_a_hundred_idle_connections_do_not_matter(gateway: GatewayProcess) -> No
     try:
         for sock in idle[:50]:
             sock.sendall(b"GET /hea")
-        assert gateway.get("/health/live", timeout=2).ok
+        assert gateway.get("/health/live").elapsed.total_seconds() < 2
     finally:
         for sock in idle:
             sock.close()

@@ -1,0 +1,505 @@
+"""Files in and out of the gateway on real sockets and a real blob directory: whole, or not at all."""
+
+import base64
+import hashlib
+import os
+import random
+import socket
+import struct
+from collections.abc import Iterator
+
+import eventlet
+import pytest
+import requests
+
+from tests.integration.gateway_process import (
+    MAX_FILE_BYTES,
+    Desk,
+    GatewayProcess,
+    bearer,
+    head_of,
+    problem_in,
+    problem_of,
+    read_to_end,
+    stand_ins,
+    stop_all,
+)
+from tests.support.rabbitmq import Broker
+from tests.support.waiting import wait_until
+
+DESK = Desk()
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def gateway(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    services = stand_ins(broker.amqp_uri, DESK)
+    gateway = GatewayProcess(broker.amqp_uri, tmp_path_factory.mktemp("gateway"))
+    yield gateway
+    gateway.stop()
+    stop_all(services)
+
+
+@pytest.fixture(autouse=True)
+def desk(gateway: GatewayProcess) -> Iterator[Desk]:
+    DESK.clear()
+    before = gateway.blobs()
+    yield DESK
+    assert gateway.staged() == []
+    if not DESK.batches and not DESK.rows:
+        assert gateway.blobs() == before  # what was refused left no content
+
+
+def content_of(size: int, seed: int = 0) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def post(gateway: GatewayProcess, path: str = "/files?name=a.bin", **kwargs) -> requests.Response:
+    headers = {**bearer(), **kwargs.pop("headers", {})}
+    return gateway.request("POST", path, headers=headers, **kwargs)
+
+
+def raw_post(gateway: GatewayProcess, head: bytes, body: bytes = b"", close: bool = False) -> bytes:
+    auth = bearer()["Authorization"].encode()
+    request = b"POST /files?name=a HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\n%s\r\n%s" % (auth, head, body)
+    return gateway.raw(request, then_close_writing=close)
+
+
+def stored(gateway: GatewayProcess, content: bytes) -> bool:
+    sha256 = hashlib.sha256(content).hexdigest()
+    path = gateway.blob_dir / sha256[:2] / sha256[2:4] / sha256
+    return path.is_file() and path.read_bytes() == content
+
+
+# -- uploads ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 20_000, MIB - 1, MIB, MIB + 1, 5 * MIB + 7])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_raw_upload(gateway: GatewayProcess, desk: Desk, size: int, chunked: bool) -> None:
+    """A raw body of any size arrives whole, with a length or in chunks."""
+    content = content_of(size)
+    body = iter([content[i : i + 100_000] for i in range(0, size, 100_000)]) if chunked else content
+    answer = post(gateway, "/files?name=r%C3%A9sum%C3%A9.pdf", data=body, headers={"X-Request-Id": "up-1"})
+    assert answer.status_code == 201, answer.text
+    sha256 = hashlib.sha256(content).hexdigest()
+    assert answer.headers["ETag"] == f'"{sha256}"'
+    assert answer.headers["Location"] == f"/files/{answer.json()['id']}"
+    assert "path" not in answer.json()
+    assert stored(gateway, content)
+    [change] = desk.changes
+    key = change.pop("change_key")
+    assert len(key) == 32
+    assert change == {
+        "op": "create",
+        "by": 1,
+        "owner": 1,
+        "user_id": 1,
+        "name": "résumé.pdf",
+        "path": f"{sha256[:2]}/{sha256[2:4]}/{sha256}",
+        "media_type": "application/pdf",
+        "request_id": "up-1",
+    }
+
+
+@pytest.mark.parametrize("size", [0, 20_000, MIB, 3 * MIB + 1])
+def test_multipart_upload(gateway: GatewayProcess, desk: Desk, size: int) -> None:
+    """A form as Postman or requests sends it, with other fields around the file."""
+    content = content_of(size, 1)
+    answer = post(gateway, "/files", files={"file": ("ä ö.txt", content)}, data={"note": "x"})
+    assert answer.status_code == 201, answer.text
+    assert stored(gateway, content)
+    assert desk.changes[0]["name"] == "ä ö.txt"
+    assert desk.changes[0]["media_type"] == "text/plain"
+
+
+def test_content_disposition_names_a_raw_body(gateway: GatewayProcess, desk: Desk) -> None:
+    """Content-Disposition is the other way to name a raw body; an administrator's change has no owner."""
+    headers = {**bearer(9, "admin"), "Content-Disposition": "attachment; filename*=UTF-8''%e2%82%ac.txt"}
+    headers["Content-Type"] = "Image/PNG"
+    assert gateway.request("POST", "/files", data=b"x", headers=headers).status_code == 201
+    [change] = desk.changes
+    assert (change["name"], change["media_type"], change["owner"], change["by"]) == ("€.txt", "image/png", None, 9)
+
+
+def test_curls_default_type_is_not_a_media_type(gateway: GatewayProcess, desk: Desk) -> None:
+    """What curl says of any --data-binary is not believed; the name decides."""
+    post(gateway, "/files?name=a.png", data=b"x", headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert desk.changes[0]["media_type"] == "image/png"
+
+
+@pytest.mark.parametrize("name", ["a%2Fb", "..", "%00", "a%0Ab", "%E2%80%AEfdp.exe", "%20%20", "a" * 256, ""])
+def test_a_bad_name_is_answered_before_the_body(gateway: GatewayProcess, name: str) -> None:
+    """A raw upload with a bad name is 422 before its body is sent, and the connection ends."""
+    auth = bearer()["Authorization"]
+    head = f"POST /files?name={name} HTTP/1.1\r\nHost: x\r\nAuthorization: {auth}\r\nContent-Length: 100000\r\n\r\n"
+    answer = gateway.raw(head.encode())
+    assert problem_in(answer)["errors"][0]["field"] == "name"
+    assert b"Connection: close" in answer
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "C:\\dir\\a.txt", "\\\\host\\a", "a\\b"])
+def test_a_path_in_a_multipart_name_is_refused(gateway: GatewayProcess, name: str) -> None:
+    """A path is 422 as it is, never cut to its last part."""
+    body = f'--x\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\nabc\r\n--x--\r\n'
+    answer = post(gateway, "/files", data=body, headers={"Content-Type": "multipart/form-data; boundary=x"})
+    assert "file name must not contain" in problem_of(answer, 422, "invalid_input")["errors"][0]["message"]
+
+
+def test_a_raw_body_without_a_name_is_refused(gateway: GatewayProcess) -> None:
+    """A raw upload needs a name."""
+    assert problem_of(post(gateway, "/files", data=b"x"), 422, "invalid_input")["errors"][0]["field"] == "name"
+
+
+def test_without_a_token_the_body_is_not_read(gateway: GatewayProcess) -> None:
+    """401 comes before a byte of the body, and before 422 for the name."""
+    answer = gateway.raw(b"POST /files?name=.. HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+    assert problem_in(answer)["status"] == 401
+    assert b"Connection: close" in answer
+
+
+def test_a_client_that_sends_on_still_reads_the_refusal(gateway: GatewayProcess) -> None:
+    """A client in the middle of a large body gets the answer, not a reset connection."""
+    answer = gateway.request("POST", "/files?name=a", data=content_of(8 * MIB))
+    problem_of(answer, 401, "unauthenticated")
+
+
+def test_an_announced_size_over_the_limit(gateway: GatewayProcess) -> None:
+    """413 before the body, with the limit in the text."""
+    problem = problem_in(raw_post(gateway, b"Content-Length: %d\r\n" % (MAX_FILE_BYTES + 1)))
+    assert problem["code"] == "too_large"
+    assert str(MAX_FILE_BYTES) in problem["detail"]
+
+
+def test_neither_length_nor_chunks(gateway: GatewayProcess) -> None:
+    """411 for a body that does not say where it ends."""
+    assert problem_in(raw_post(gateway, b""))["code"] == "length_required"
+
+
+@pytest.mark.parametrize("size", [0, 500, 2 * MIB])
+def test_a_truncated_body(gateway: GatewayProcess, desk: Desk, size: int) -> None:
+    """A body that ends early is 400 and leaves nothing."""
+    answer = raw_post(gateway, b"Content-Length: 10000000\r\n", b"a" * size, close=True)
+    assert problem_in(answer)["code"] == "body_truncated"
+    assert desk.batches == []
+
+
+def test_a_stalled_body(gateway: GatewayProcess, desk: Desk) -> None:
+    """A body that stops arriving is 408 after the time-out and leaves nothing."""
+    answer = raw_post(gateway, b"Content-Length: 10000000\r\n", b"a" * 2 * MIB)
+    assert problem_in(answer)["code"] == "body_timeout"
+    assert desk.batches == []
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"5\r\nhello\r\n", "body_truncated"),
+        (b"5\r\nhel", "body_truncated"),
+        (b"5", "body_truncated"),
+        (b"0\r\n", "body_truncated"),
+        (b"xyz\r\nhello\r\n0\r\n\r\n", "bad_request"),
+        (b"-5\r\nhello\r\n0\r\n\r\n", "bad_request"),
+        (b"0x5\r\nhello\r\n0\r\n\r\n", "bad_request"),
+        (b"5\nhello\r\n0\r\n\r\n", "bad_request"),
+        (b"4\r\nhello\r\n0\r\n\r\n", "bad_request"),
+        (b"5;" + b"a" * 5000 + b"\r\nhello\r\n0\r\n\r\n", "bad_request"),
+        (b"0\r\n" + b"X-T: a\r\n" * 100 + b"\r\n", "bad_request"),
+    ],
+)
+def test_bad_chunks(gateway: GatewayProcess, desk: Desk, body: bytes, code: str) -> None:
+    """A chunked body without its end or with a malformed chunk is 400 and leaves nothing."""
+    answer = raw_post(gateway, b"Transfer-Encoding: chunked\r\n", body, close=True)
+    assert problem_in(answer)["code"] == code
+    assert desk.batches == []
+
+
+def test_chunk_extensions_and_trailers(gateway: GatewayProcess) -> None:
+    """Extensions and a trailer are read past, and the connection goes on."""
+    body = b"5;a=b\r\nhello\r\n1\r\n!\r\n0\r\nX-T: a\r\n\r\n"
+    second = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answer = raw_post(gateway, b"Transfer-Encoding: chunked\r\n", body + second)
+    assert answer.count(b"HTTP/1.1 20") == 2
+    assert stored(gateway, b"hello!")
+
+
+def test_a_client_that_hangs_up_leaves_nothing(gateway: GatewayProcess, desk: Desk) -> None:
+    """A connection reset in the middle of an upload leaves no unfinished file, no blob, no call."""
+    with gateway.connect() as sock:
+        auth = bearer()["Authorization"].encode()
+        sock.sendall(b"POST /files?name=a HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\n" % auth)
+        sock.sendall(b"Content-Length: 10000000\r\n\r\n" + b"a" * 3 * MIB)
+        wait_until(lambda: gateway.staged())
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wait_until(lambda: not gateway.staged())
+    assert desk.batches == []
+    assert gateway.open_blobs() == 0
+
+
+def test_expect_continue(gateway: GatewayProcess) -> None:
+    """100 Continue comes when the body is wanted, and the upload works."""
+    with gateway.connect() as sock:
+        auth = bearer()["Authorization"].encode()
+        sock.sendall(b"POST /files?name=a HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\n" % auth)
+        sock.sendall(b"Content-Length: 3\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n")
+        assert head_of(sock) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        sock.sendall(b"abc")
+        assert read_to_end(sock).startswith(b"HTTP/1.1 201 ")
+
+
+# -- multipart -------------------------------------------------------------------------------------------------------
+
+
+def form(*parts: tuple[str, bytes]) -> bytes:
+    made = [b"--x\r\nContent-Disposition: form-data; %s\r\n\r\n%s\r\n" % (head.encode(), body) for head, body in parts]
+    return b"".join(made) + b"--x--\r\n"
+
+
+FILE = ('name="file"; filename="a.txt"', b"content")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (form(), 422, "invalid_input"),
+        (form(('name="other"; filename="a"', b"x")), 422, "invalid_input"),
+        (form(FILE, FILE), 422, "invalid_input"),
+        (form(('name="file"', b"x")), 422, "invalid_input"),
+        (form(('name="file"; filename=""', b"x")), 422, "invalid_input"),
+        (form(*[('name="t"', b"x")] * 1000, FILE), 413, "too_large"),
+        (form(('name="t"', b"x" * 10_000_000), FILE), 413, "too_large"),
+        (form(FILE, ('name="t"', b"x" * 10_000_000)), 413, "too_large"),
+        (b"x" * 3_000_000, 413, "too_large"),
+        (form(FILE) + b"x" * 3_000_000, 413, "too_large"),
+        (form(FILE)[:-6], 400, "bad_multipart"),
+        (b"no multipart at all", 400, "bad_multipart"),
+        (b"", 400, "bad_multipart"),
+        (form(('name="file"; filename="a"; filename="b"', b"x")), 400, "bad_multipart"),
+        (form(("name=\"file\"; filename*=UTF-8''%ff", b"x")), 400, "bad_multipart"),
+        (form(FILE).replace(b"a.txt", b"\xe9.txt"), 400, "bad_multipart"),
+    ],
+)
+def test_bad_forms(gateway: GatewayProcess, desk: Desk, body: bytes, status: int, code: str) -> None:
+    """A form without exactly one file, too large beside it, or unreadable is refused and leaves nothing."""
+    answer = post(gateway, "/files", data=body, headers={"Content-Type": "multipart/form-data; boundary=x"})
+    problem_of(answer, status, code)
+    assert desk.batches == []
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary=", "multipart/mixed"])
+def test_forms_without_a_usable_type(gateway: GatewayProcess, content_type: str) -> None:
+    """No boundary is 400 bad_multipart; another kind of multipart is 415."""
+    answer = post(gateway, "/files", data=form(FILE), headers={"Content-Type": content_type})
+    assert (answer.status_code, answer.json()["code"]) in [(400, "bad_multipart"), (415, "unsupported_media_type")]
+    assert (answer.status_code == 415) == (content_type == "multipart/mixed")
+
+
+def test_a_thousand_parts_are_fine(gateway: GatewayProcess) -> None:
+    """The limit is 1,000 parts, in any order."""
+    body = form(*[('name="t"', b"x")] * 500, FILE, *[('name="t"', b"x")] * 499)
+    answer = post(gateway, "/files", data=body, headers={"Content-Type": "multipart/form-data; boundary=x"})
+    assert answer.status_code == 201
+
+
+# -- other changes ---------------------------------------------------------------------------------------------------
+
+
+def test_put_replaces_the_content(gateway: GatewayProcess, desk: Desk) -> None:
+    """PUT takes raw and multipart bodies; the name stays, the media type changes only when one is said."""
+    row = desk.row("cd" * 32, 4)
+    path = f"/files/{row['id']}/content"
+    assert gateway.request("PUT", path, data=b"new", headers=bearer()).status_code == 200
+    files = {"file": ("../other.txt", b"newer", "text/csv")}
+    assert gateway.request("PUT", path, files=files, headers=bearer()).status_code == 200
+    first, second = desk.changes
+    assert {"op": "update", "by": 1, "owner": 1, "file_id": row["id"]}.items() <= first.items()
+    assert not {"name", "media_type", "user_id"} & first.keys()
+    assert second["media_type"] == "text/csv"
+    assert "name" not in second
+    assert stored(gateway, b"newer")
+
+
+def test_rename_and_delete(gateway: GatewayProcess, desk: Desk) -> None:
+    """PATCH and DELETE are one change each; each has a key of its own."""
+    row = desk.row("cd" * 32, 4)
+    renamed = gateway.request("PATCH", f"/files/{row['id']}", json={"name": "b"}, headers=bearer())
+    deleted = gateway.request("DELETE", f"/files/{row['id']}", headers=bearer())
+    assert (renamed.status_code, deleted.status_code, deleted.content) == (200, 204, b"")
+    assert [(c["op"], c.get("name")) for c in desk.changes] == [("update", "b"), ("delete", None)]
+    assert len({c["change_key"] for c in desk.changes}) == 2
+
+
+@pytest.mark.parametrize("body", [{"name": "a/b"}, {"name": None}, {}, {"name": "a", "version": 2}])
+def test_a_bad_rename_calls_nobody(gateway: GatewayProcess, desk: Desk, body: dict) -> None:
+    """A name that is not allowed, or another field, is 422 without an RPC."""
+    problem_of(gateway.request("PATCH", "/files/1", json=body, headers=bearer()), 422, "invalid_input")
+    assert desk.batches == []
+
+
+def test_somebody_elses_file_does_not_exist(gateway: GatewayProcess, desk: Desk) -> None:
+    """Other people's files are 404 in every way; administrators see them."""
+    row = desk.add(b"secret", gateway.blob_dir, user_id=1)
+    path = f"/files/{row['id']}"
+    attempts = [
+        gateway.get(path, headers=bearer(2)),
+        gateway.get(f"{path}/content", headers=bearer(2)),
+        gateway.request("PUT", f"{path}/content", data=b"x", headers=bearer(2)),
+        gateway.request("PATCH", path, json={"name": "b"}, headers=bearer(2)),
+        gateway.request("DELETE", path, headers=bearer(2)),
+    ]
+    details = {problem_of(answer, 404, "not_found")["detail"] for answer in attempts}
+    assert details == {"There is nothing here."}
+    assert gateway.get(f"{path}/content", headers=bearer(9, "admin")).content == b"secret"
+
+
+# -- downloads -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, MIB - 1, MIB, MIB + 1, 3 * MIB + 5])
+def test_download(gateway: GatewayProcess, desk: Desk, size: int) -> None:
+    """The bytes come back as they were, with the headers of the contract; HEAD gives the same headers."""
+    content = content_of(size, 2)
+    row = desk.add(content, gateway.blob_dir, name='a"; x=é.html', media_type="text/html")
+    answer = gateway.get(f"/files/{row['id']}/content", headers=bearer())
+    assert answer.content == content
+    digest = hashlib.sha256(content)
+    expected = {
+        "Content-Type": "text/html",
+        "Content-Length": str(size),
+        "ETag": f'"{digest.hexdigest()}"',
+        "Repr-Digest": f"sha-256=:{base64.b64encode(digest.digest()).decode()}:",
+        "Last-Modified": "Tue, 24 Nov 2026 10:15:00 GMT",
+        "Content-Disposition": "attachment; filename=\"a__ x__.html\"; filename*=UTF-8''a%22%3B%20x%3D%C3%A9.html",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    assert expected.items() <= dict(answer.headers).items()
+    assert "Accept-Ranges" not in answer.headers
+    head = gateway.request("HEAD", f"/files/{row['id']}/content", headers=bearer())
+    assert expected.items() <= dict(head.headers).items()
+    assert gateway.open_blobs() == 0
+
+
+@pytest.mark.parametrize("damage", ["flipped", "shorter", "longer", "missing"])
+@pytest.mark.parametrize("size", [1000, MIB, 3 * MIB])
+def test_damaged_content_never_arrives_whole(gateway: GatewayProcess, desk: Desk, damage: str, size: int) -> None:
+    """A damaged blob is 500 blob_damaged, or, above one piece, a connection that breaks before the end."""
+    row = desk.add(content_of(size, 3), gateway.blob_dir)
+    path = gateway.blob_dir / row["path"]
+    content = bytearray(path.read_bytes())
+    content[10] ^= 1
+    damaged = {"flipped": content, "shorter": content[:-1], "longer": content + b"x", "missing": b""}[damage]
+    path.write_bytes(damaged)
+    if damage == "missing":
+        path.unlink()
+    try:
+        answer = gateway.get(f"/files/{row['id']}/content", headers=bearer())
+    except requests.exceptions.ChunkedEncodingError:
+        assert size > MIB
+    else:
+        problem_of(answer, 500, "blob_damaged")
+        assert str(gateway.blob_dir) not in answer.text
+    finally:
+        path.unlink(missing_ok=True)
+    assert gateway.open_blobs() == 0
+
+
+def test_a_reader_that_goes_away_closes_the_blob(gateway: GatewayProcess, desk: Desk) -> None:
+    """A download that nobody reads to the end leaves no descriptor open."""
+    row = desk.add(content_of(30 * MIB, 4), gateway.blob_dir)
+    with requests.get(f"{gateway.url}/files/{row['id']}/content", headers=bearer(), stream=True, timeout=20) as answer:
+        assert answer.raw.read(1000)
+        assert gateway.open_blobs() == 1
+    wait_until(lambda: gateway.open_blobs() == 0)
+
+
+# -- limits ----------------------------------------------------------------------------------------------------------
+
+
+def pieces_of(size: int) -> Iterator[bytes]:
+    piece = content_of(MIB, 5)
+    for _ in range(size // MIB):
+        yield piece
+
+
+def test_memory_stays_flat(gateway: GatewayProcess, desk: Desk) -> None:
+    """An upload and a download of 300 MB raise the gateway's memory by less than 32 MB, raw and as a form."""
+    size = 300 * MIB
+    post(gateway, data=b"warm")
+    before = gateway.rss_bytes()
+    answer = post(gateway, data=pieces_of(size))
+    assert answer.status_code == 201
+    after_raw = gateway.peak_bytes()
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    body = (part for source in ([head], pieces_of(size), [b"\r\n--x--\r\n"]) for part in source)
+    answer = post(gateway, "/files", data=body, headers={"Content-Type": "multipart/form-data; boundary=x"})
+    assert answer.status_code == 201
+    desk.rows[2]["size"] = size
+    received = 0
+    with requests.get(f"{gateway.url}/files/2/content", headers=bearer(), stream=True, timeout=60) as answer:
+        for piece in answer.iter_content(MIB):
+            received += len(piece)
+    assert received == size
+    assert after_raw - before < 32 * MIB
+    assert gateway.peak_bytes() - before < 32 * MIB
+
+
+def test_too_large_while_streaming(gateway: GatewayProcess, desk: Desk) -> None:
+    """A chunked body is refused as soon as it exceeds the limit; nothing is kept."""
+    answer = post(gateway, data=pieces_of(MAX_FILE_BYTES + MIB))
+    problem_of(answer, 413, "too_large")
+    assert desk.batches == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes to read-only directories")
+def test_a_store_that_cannot_be_written_as_user(gateway: GatewayProcess) -> None:
+    """A read-only store is 503 storage_unavailable."""
+    staging = gateway.blob_dir / "staging"
+    staging.chmod(0o500)
+    try:
+        problem_of(post(gateway, data=b"x"), 503, "storage_unavailable")
+    finally:
+        staging.chmod(0o750)
+
+
+def test_a_store_that_is_gone(gateway: GatewayProcess, desk: Desk) -> None:
+    """A disk that fails is 503 storage_unavailable with Retry-After, and uploads work again after the repair."""
+    staging = gateway.blob_dir / "staging"
+    aside = gateway.blob_dir / "aside"
+    staging.rename(aside)
+    try:
+        answer = post(gateway, data=b"x")
+        problem_of(answer, 503, "storage_unavailable")
+        assert answer.headers["Retry-After"] == "2"
+    finally:
+        aside.rename(staging)
+    assert desk.batches == []
+    assert post(gateway, data=b"x").status_code == 201
+
+
+# -- calls that travel together --------------------------------------------------------------------------------------
+
+
+def test_changes_wait_together(gateway: GatewayProcess, desk: Desk) -> None:
+    """While one call is under way the next changes gather, and each gets its own outcome."""
+    gate = eventlet.event.Event()
+    desk.before_apply = lambda: gate.wait() if len(desk.batches) == 1 else None
+    first = eventlet.spawn(post, gateway, "/files?name=0", data=b"0")
+    wait_until(lambda: len(desk.batches) == 1)
+    others = [eventlet.spawn(post, gateway, f"/files?name={n}", data=str(n).encode()) for n in range(1, 13)]
+    wait_until(lambda: all(stored(gateway, str(n).encode()) for n in range(1, 13)))
+    gate.send()
+    answers = [thread.wait() for thread in [first, *others]]
+    assert [(a.status_code, a.json()["name"]) for a in answers] == [(201, str(n)) for n in range(13)]
+    assert 2 <= len(desk.batches) < 8
+
+
+def test_a_service_that_hangs(gateway: GatewayProcess, desk: Desk) -> None:
+    """A change without an answer is 503 within the deadline, with Retry-After."""
+    gate = eventlet.event.Event()
+    desk.before_apply = gate.wait
+    answer = post(gateway, data=b"x")
+    gate.send()
+    problem_of(answer, 503, "rpc_timeout")
+    assert answer.headers["Retry-After"] == "2"
+    assert answer.elapsed.total_seconds() < 6
