@@ -40,10 +40,10 @@ LINGER_BYTES = 16 * 1024 * 1024
 """After an early answer the rest of the body is thrown away for this long, or the client's kernel would discard the
 answer when it hears of the closed connection (RFC 9112, section 9.6)."""
 
-SHUTDOWN_GRACE_SECONDS = 3.5
+SHUTDOWN_GRACE_SECONDS = 3.0
 """Requests in progress may finish for this long after SIGTERM; then their connections are cut."""
 
-CUT_SECONDS = 0.4
+CUT_SECONDS = 0.3
 """How long requests whose connection was cut may take to clean up behind them."""
 
 BATCH_MAX = 64
