@@ -17,6 +17,7 @@ import pytest  # noqa: E402
 
 from tests.support.mariadb import MariaDb  # noqa: E402
 from tests.support.rabbitmq import Broker  # noqa: E402
+from tests.support.system import System, SystemFactory  # noqa: E402
 from tests.support.waiting import wait_until as _wait_until  # noqa: E402
 
 
@@ -53,6 +54,53 @@ def database_uri(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     uri = server.fresh_uri()
     yield uri
     server.drop(uri)
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """The whole of docsave on SQLite, shared by a session: a test uses accounts of its own."""
+    started = System(tmp_path_factory.mktemp("system"))
+    try:
+        started.start()
+        started.wait_ready()
+        yield started
+    finally:
+        started.stop()
+
+
+@pytest.fixture
+def new_system(tmp_path: Path) -> Iterator[SystemFactory]:
+    """``new_system(DOCSAVE_DB_URI=…)`` is a system for this test alone, not yet started; all end with the test."""
+    factory = SystemFactory(tmp_path)
+    try:
+        yield factory
+    finally:
+        for one in factory.made:
+            one.stop()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Show the end of the system's log with a test that failed."""
+    outcome = yield
+    report = outcome.get_result()
+    if not report.failed:
+        return
+    for directory in {Path(value.log).parent for value in _systems_of(item)}:
+        log = directory / "system.log"
+        if log.exists():
+            report.sections.append((f"log of {directory.name}", log.read_text(errors="replace")[-LOG_CHARACTERS:]))
+
+
+LOG_CHARACTERS = 8000
+"""How much of a system's log is shown with a failed test."""
+
+
+def _systems_of(item: pytest.Item) -> list[System]:
+    arguments = getattr(item, "funcargs", {})
+    return [value for value in arguments.values() if isinstance(value, System)] + list(
+        getattr(arguments.get("new_system"), "made", [])
+    )
 
 
 @pytest.fixture

@@ -175,10 +175,10 @@ def _lets_us_in(amqp_uri: str, cluster: str | None) -> bool:
     )
     try:
         connection.connect()
-        name = connection.server_properties.get("cluster_name")
-        return cluster is None or name == cluster
     except (OSError, amqp.AMQPError):
         return False
+    else:
+        return cluster is None or connection.server_properties.get("cluster_name") == cluster
     finally:
         connection.collect()
 

@@ -14,11 +14,15 @@ from docsave_services.runtime.broker import BrokerNode, find_program, wait_for_b
 from docsave_services.runtime.ports import LOOPBACK, is_taken
 
 
-def test_durable_message_survives_a_crash_of_the_broker(broker, unique_service_names):
+def test_durable_message_survives_a_crash_of_the_broker(broker, unique_service_names, wait_until):
     """After kill -9 and restart the node has the same address, the same password and the confirmed message."""
     queue = Queue(unique_service_names("kept"), durable=True, queue_arguments={"x-queue-type": "quorum"})
     with Connection(broker.amqp_uri, transport_options={"confirm_publish": True}) as connection:
         connection.Producer().publish("kept", routing_key=queue.name, declare=[queue], delivery_mode=2)
+    # RabbitMQ writes the register of its quorum queues with a delay of half a second: one declared just before a
+    # kill -9 never opens again, so the crash that is tested here comes after that.
+    register = next(broker.node.directory.glob("mnesia/*/quorum/*/names.dets"))
+    wait_until(lambda: queue.name.encode() in register.read_bytes(), 10)
     broker.restart()
     with Connection(broker.amqp_uri) as connection:
         message = queue(connection.default_channel).get(no_ack=True)
@@ -40,7 +44,9 @@ def test_another_broker_is_not_mistaken_for_ours(broker):
 def test_broker_listens_on_loopback_only(broker):
     """Neither AMQP nor Erlang's distribution nor epmd is reachable from outside."""
     for port in (broker.node.amqp_port, broker.node.dist_port, broker.node.epmd_port):
-        assert _listening_addresses(port) == {"0100007F"}
+        found = _listening_addresses(port)
+        assert found
+        assert found <= _LOOPBACK_ADDRESSES
 
 
 def test_identity_is_kept_and_ports_are_replaced_only_when_taken(tmp_path):
@@ -87,6 +93,10 @@ def test_mariadb_is_durable_and_private(mariadb):
 def test_database_uri_is_a_new_database(database_uri):
     """The fixture gives SQLite and MariaDB in turn."""
     assert database_uri.startswith(("sqlite:///", "mysql+pymysql://"))
+
+
+_LOOPBACK_ADDRESSES = {"0100007F", "00000000000000000000000001000000"}
+"""127.0.0.1 and ::1 as the kernel's tables write them."""
 
 
 def _listening_addresses(port: int) -> set[str]:

@@ -1,0 +1,47 @@
+"""What runs: the services and how each is started, by ``make run`` and by the containers alike."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from docsave_services.runtime import environment as env
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceProgram:
+    """One service: the class Nameko runs, the secrets it needs, and whether it waits for the database's schema."""
+
+    name: str
+    target: str
+    secrets: tuple[str, ...]
+    uses_database: bool = False
+
+
+SERVICES = {
+    program.name: program
+    for program in (
+        ServiceProgram(
+            "users",
+            "docsave_services.users.service:UsersService",
+            (env.AMQP_URI, env.DB_URI, env.SECRET_KEY),
+            uses_database=True,
+        ),
+        ServiceProgram(
+            "files", "docsave_services.files.service:FilesService", (env.AMQP_URI, env.DB_URI), uses_database=True
+        ),
+        ServiceProgram("backup", "backup.service:Backup", (env.AMQP_URI,)),
+        ServiceProgram("notifier", "notifier_bridge.service:Notifier", (env.AMQP_URI, env.SECRET_KEY)),
+        ServiceProgram("gateway", "gateway:Gateway", (env.AMQP_URI, env.SECRET_KEY)),
+    )
+}
+
+
+def service_command(name: str, python: str = sys.executable) -> list[str]:
+    """The command line of a service's process."""
+    return [python, "-m", "docsave_services.runtime.service", name]
+
+
+def bootstrap_command(python: str = sys.executable) -> list[str]:
+    """The command line of the one-shot preparation."""
+    return [python, "-m", "docsave_services.runtime.bootstrap"]
