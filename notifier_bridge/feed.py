@@ -17,7 +17,6 @@ from docsave_services.log import get_logger
 from docsave_services.nameko_ext import RpcCaller
 from docsave_services.tokens import Identity
 from notifier_bridge.limits import (
-    QUEUE_PACKETS_MAX,
     REPLAY_EVENTS_HELD_MAX,
     REPLAY_EVENTS_MAX,
     REPLAY_STALL_SECONDS,
@@ -28,10 +27,16 @@ from notifier_bridge.strict_server import Ack
 
 _log = get_logger(__name__)
 
+FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 3.0
+SETTLED_SECONDS = 30.0
+"""A journal that was followed for so long is sound; the next trouble is a new one."""
 BREATH_EVENTS = 100
-"""After so many events in one go the readers get a moment, or a long catching up would look like stalled readers."""
+"""After so many events the readers get a moment, or a long catching up would make stalled readers of them all."""
 BREATH_SECONDS = 0.01
+BREATH_SECONDS_MAX = 0.25
+"""The moment is longer while a reader lags, up to this: one that takes 400 events/s keeps up, and one that takes none
+holds up the others for little more than a second in all before it is dropped."""
 
 
 class Feed:
@@ -48,6 +53,7 @@ class Feed:
         self._reader: JournalReader | None = None
         self._pending: set[Subscription] = set()
         self._stopped = False
+        self._delivered = 0
         self.rooms = rooms
         self.cursor: Cursor | None = None
 
@@ -58,16 +64,19 @@ class Feed:
 
     def run(self) -> None:
         """Read the journal until ``stop``. While ``files`` is away, try again with growing pauses."""
-        pause = 0.2
+        pause = FIRST_PAUSE_SECONDS
         while not self._stopped:
+            started = time.monotonic()
             try:
                 self._follow(Cursor.parse(self._files("head")["cursor"]))
-                pause = 0.2
             except CursorExpired:
                 _log.warning("journal_replaced", old=str(self.cursor))
                 self._start_over()
             except (DocsaveError, KeyError, TypeError, ValueError) as exc:
                 _log.warning("journal_head_unknown", error=str(exc), retry_in=pause)
+            if time.monotonic() - started > SETTLED_SECONDS:
+                pause = FIRST_PAUSE_SECONDS
+            if not self._stopped:
                 eventlet.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
@@ -95,12 +104,19 @@ class Feed:
         return page
 
     def _deliver(self, events: list[FileEvent]) -> None:
-        for count, event in enumerate(events, start=1):
+        for event in events:
             if self.cursor is None or event["event_id"] <= self.cursor.event_id:
                 continue  # delivered before a failure in the middle of a run
             self._deliver_one(event, Cursor(self.cursor.epoch, event["event_id"]))
-            if count % BREATH_EVENTS == 0:
-                eventlet.sleep(BREATH_SECONDS)
+            self._delivered += 1
+            if self._delivered % BREATH_EVENTS == 0:
+                self._let_readers_breathe()
+
+    def _let_readers_breathe(self) -> None:
+        end = time.monotonic() + BREATH_SECONDS_MAX
+        eventlet.sleep(BREATH_SECONDS)
+        while self.rooms.somebody_lags() and time.monotonic() < end:
+            eventlet.sleep(BREATH_SECONDS)
 
     def _deliver_one(self, event: FileEvent, place: Cursor) -> None:
         if event["type"] not in FILE_EVENT_TYPES:
@@ -183,7 +199,7 @@ class Feed:
             self.rooms.drop(member, "replay_too_slow")
             self._forget(subscription)
             return True
-        while subscription.backlog and self.rooms.waiting_packets(member) < QUEUE_PACKETS_MAX // 2:
+        while subscription.backlog and not self.rooms.lags(member):
             name, payload = subscription.backlog.popleft()
             self.rooms.send(member, name, payload)
         reached = self.cursor is not None and self.cursor.event_id >= subscription.start.event_id

@@ -9,7 +9,7 @@ from typing import Any
 
 from docsave_services.log import get_logger
 from docsave_services.tokens import Identity
-from notifier_bridge.limits import GOODBYE_SECONDS, IDENTIFY_SECONDS
+from notifier_bridge.limits import GOODBYE_SECONDS, IDENTIFY_SECONDS, QUEUE_PACKETS_MAX
 from notifier_bridge.replay import Subscription
 from notifier_bridge.strict_server import StrictServer
 
@@ -88,9 +88,13 @@ class Rooms:
         if sid is not None:
             self._server.emit(event, payload, to=sid)
 
-    def waiting_packets(self, member: Member) -> int:
-        """How many packets the socket's reader has not taken."""
-        return self._server.waiting_packets(member.eio_sid)
+    def lags(self, member: Member) -> bool:
+        """Whether half of the socket's queue is full."""
+        return self._server.waiting_packets(member.eio_sid) > QUEUE_PACKETS_MAX // 2
+
+    def somebody_lags(self) -> bool:
+        """Whether that is so for any member."""
+        return any(self.lags(member) for member in self._members.values())
 
     def drop(self, member: Member, reason: str) -> None:
         """Disconnect a socket that does not keep up."""

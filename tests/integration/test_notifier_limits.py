@@ -1,0 +1,314 @@
+"""The bridge under attack and in trouble: nobody stays without a token, nobody disturbs the others."""
+# ruff: noqa: F401, F811 - fixtures shared with the neighbouring module
+
+from __future__ import annotations
+
+import contextlib
+import time
+import urllib.error
+import urllib.request
+
+import eventlet
+import pytest
+from nameko.containers import ServiceContainer
+
+from notifier_bridge.service import LiveFeed, Notifier
+from tests.integration.test_notifier import bridge, join, journal
+from tests.support.notifier import SECRET, Journal, RawWebSocket, Recorder, free_port, token
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.process
+
+
+class _HastyFeed(LiveFeed):
+    identify_seconds = 1.0
+
+
+class _HastyNotifier(Notifier):
+    feed = _HastyFeed()
+
+
+@pytest.fixture
+def hasty(broker, journal, tmp_path):
+    """The bridge in this process, with one second to identify oneself; its port."""
+    port = free_port()
+    config = {
+        "AMQP_URI": broker.amqp_uri,
+        "DOCSAVE": {
+            "host": "127.0.0.1",
+            "port": 0,
+            "notifier_port": port,
+            "data_dir": str(tmp_path),
+            "backup_dir": str(tmp_path),
+            "registration": "open",
+            "max_file_bytes": 1,
+            "cors_origins": f"https://crm.example,http://127.0.0.1:{port}",
+            "body_timeout_seconds": 5,
+            "secret_key": SECRET,
+        },
+    }
+    container = ServiceContainer(_HastyNotifier, config)
+    container.start()
+    yield port
+    container.stop()
+
+
+def _poll(url: str, body: bytes | None = None, origin: str | None = None) -> bytes:
+    request = urllib.request.Request(url, data=body, headers={"Origin": origin} if origin else {})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return answer.read()
+
+
+def test_unidentified_sockets_are_closed(hasty):
+    """Who does not say who they are in time is closed: connected, without CONNECT, and polling; others stay."""
+    url = f"http://127.0.0.1:{hasty}"
+    known = Recorder(url, ["websocket"])
+    assert known.call("User_connect", token(1))["ok"]
+    silent = [Recorder(url, ["websocket"]), Recorder(url, ["polling"])]
+    never_connected = RawWebSocket(hasty)
+    handshake = _poll(f"{url}/socket.io/?EIO=4&transport=polling").decode()
+    polling_sid = handshake.split('"sid":"')[1].split('"')[0]
+    started = time.monotonic()
+    assert never_connected.read_until_closed()[0].startswith("0{")
+    wait_until(lambda: all(client.closed for client in silent), 5)
+    assert time.monotonic() - started < 4
+    wait_until(lambda: _refuses(f"{url}/socket.io/?EIO=4&transport=polling&sid={polling_sid}"), 5)
+    assert not known.closed
+    known.close()
+
+
+def test_transport_of_a_refused_connect_is_closed(hasty):
+    """After a refused handshake nothing of the connection is left, though the client does not close it."""
+    raw = RawWebSocket(hasty)
+    raw.send('40{"token":"nonsense"}')
+    texts = raw.read_until_closed()
+    assert any(text.startswith("44") and '"unauthenticated"' in text for text in texts)
+
+
+def test_foreign_origins_are_refused_when_origins_are_listed(hasty):
+    """With a list of origins a page of another origin cannot connect; a listed one can."""
+    url = f"http://127.0.0.1:{hasty}/socket.io/?EIO=4&transport=polling"
+    assert _poll(url, origin="https://crm.example")
+    assert _refuses(url, origin="https://evil.example")
+
+
+def _refuses(url: str, origin: str | None = None) -> bool:
+    try:
+        _poll(url, origin=origin)
+    except urllib.error.HTTPError as error:
+        return error.code == 400
+    return False
+
+
+MALFORMED = [
+    "", "x", "4", "4x", "49", "42", "42{}", "42[]", "42[1]", "42[null]", '42["connect",{}]', '42["disconnect"]',
+    '42[["User_connect"],1]', '42"User_connect"', "4" + "[" * 30_000, "42" + "[" * 30_000, '450-["User_connect"]',
+    '459999999999-["User_connect",{"_placeholder":true,"num":0}]', "43", "43[]", "437[]", "44{}", "0", "1", "5", "6",
+    "7", "9", "40/other,", '42/other,["User_connect",1]', '420["User_connect"]', '420["User_connect",1,2,3]',
+    '420["User_connect",null]', '420["User_connect",7]', '420["User_connect",[[[]]]]', '420["User_connect",{"token":[]}]',
+    '420["User_connect",{"token":"a","since":{}}]', '420["User_connect",{"token":"a","since":-1}]',
+    '420["User_connect","{\\"token\\":"]', '420["User_connect","' + "[" * 20_000 + '"]', '420["Admin_connect",NaN]',
+    '420["File_create",1e999]', '42' + "9" * 101 + '["User_connect",1]', "b4", "b!!!!",
+]  # fmt: skip
+
+
+def test_malformed_messages_disturb_nobody(bridge, journal, join):
+    """Every kind of nonsense gets an error ack or the end of its connection; another client hears as before."""
+    listener = join("User_connect", token(1))
+    for text in MALFORMED:
+        raw = RawWebSocket(bridge.port)
+        raw.send("40")
+        with contextlib.suppress(OSError):
+            raw.send(text)
+            raw.send('421["User_connect",null]')  # answered, unless the server has closed already
+        answer = raw.read_text()
+        while answer is not None and not answer.startswith("43"):
+            answer = raw.read_text()
+        assert answer is None or '"ok":false' in answer, text[:60]
+        raw.close()
+    binary = RawWebSocket(bridge.port)
+    binary.send(b"\xff\x00", opcode=2)
+    binary.read_until_closed()
+    event = journal.add(1)
+    wait_until(lambda: listener.heard, 2)
+    assert listener.heard == [("Notify_File_create", event)]
+
+
+def test_malformed_polling_bodies_disturb_nobody(bridge, journal, join):
+    """Nonsense in a POST is answered with an error or closes that session only."""
+    listener = join("User_connect", token(1))
+    url = f"{bridge.url}/socket.io/?EIO=4&transport=polling"
+    for body in [
+        b"",
+        b"x",
+        b"\xff\xfe",
+        b"4",
+        b"42[",
+        b"b!!",
+        b"2",
+        b"9",
+        b"40\x1e42[]",
+        b"40" + b"\x1e42[]" * 20,
+        b"d=",
+    ]:
+        session = _poll(url).decode().split('"sid":"')[1].split('"')[0]
+        with contextlib.suppress(urllib.error.HTTPError):
+            _poll(f"{url}&sid={session}", body)
+        with contextlib.suppress(urllib.error.HTTPError):
+            _poll(f"{url}&sid={session}", b"2")
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        _poll(f"{url}&sid=nobody", b"40")
+    assert caught.value.code == 400
+    event = journal.add(1)
+    wait_until(lambda: listener.heard, 2)
+    assert listener.heard == [("Notify_File_create", event)]
+
+
+def test_oversized_messages_end_their_connection(bridge, journal, join):
+    """A frame of 1 MB, fragments without end and a body of 1 MB are cut off at 64 KiB."""
+    frame, fragments = RawWebSocket(bridge.port), RawWebSocket(bridge.port)
+    with contextlib.suppress(OSError):
+        frame.send("4" * 1_000_000)
+    frame.read_until_closed()
+    fragments.send("4" * 30_000, final=False)
+    with contextlib.suppress(OSError):
+        for _ in range(40):
+            fragments.send("4" * 30_000, opcode=0, final=False)
+    fragments.read_until_closed()
+    url = f"{bridge.url}/socket.io/?EIO=4&transport=polling"
+    session = _poll(url).decode().split('"sid":"')[1].split('"')[0]
+    with pytest.raises((urllib.error.HTTPError, urllib.error.URLError, ConnectionError)):
+        _poll(f"{url}&sid={session}", b"4" * 1_000_000)
+
+
+def test_a_flood_from_one_socket_slows_nobody(bridge, journal, join):
+    """3,000 requests at once on one socket; another client's event still arrives within a second."""
+    listener = join("User_connect", token(1))
+    flood = RawWebSocket(bridge.port)
+    flood.send("40")
+    sender = eventlet.spawn(lambda: [flood.send(f'42{n}["File_create",{{}}]') for n in range(3000)])
+    started = time.monotonic()
+    journal.add(1)
+    wait_until(lambda: listener.heard, 3)
+    assert time.monotonic() - started < 1
+    sender.kill()
+    flood.close()
+
+
+def test_a_stalled_reader_is_disconnected_and_others_hear_all(bridge, journal, join):
+    """A socket that reads nothing is dropped with a line in the log; another gets all 8,000 events in order."""
+    admin = join("Admin_connect", token(9, "admin"))
+    stalled = RawWebSocket(bridge.port, receive_buffer=4096)
+    stalled.send("40")
+    stalled.send(f'421["Admin_connect","{token(9, "admin")}"]')
+    while not (stalled.read_text() or "").startswith("431"):
+        pass
+    events = [journal.add(1, told=False, name="n" * 250, path="p" * 250, media_type="m" * 250) for _ in range(8000)]
+    journal.tell(events[-1])
+    wait_until(lambda: len(admin.heard) >= 8000, 60)
+    assert admin.ids == [event["event_id"] for event in events]
+    wait_until(lambda: "reader_stalled" in bridge.output(), 10)
+    assert not admin.closed
+    assert len(stalled.read_until_closed()) < 8000
+
+
+def test_an_expired_token_ends_the_session(journal, join):
+    """When the token runs out the client is told, closed within 5 s, and hears nothing more."""
+    client = join("User_connect", token(1, age=15 * 60 - 2))
+    assert client.ack["ok"]
+    wait_until(lambda: client.closed, 7)
+    journal.add(1)
+    assert client.heard == [("Session_expired", {})]
+
+
+@pytest.mark.parametrize("form", ["cursor", "event_id", "text"])
+def test_since_replays_what_was_missed(journal, join, form):
+    """The ack comes first, then the missed events of this user in order, then the live ones; nothing twice."""
+    start = len(journal.events)
+    missed = [journal.add(user) for user in (1, 2, 1, 2, 1)]
+    since = {"cursor": f"{journal.epoch}:{start}", "event_id": start, "text": str(start)}[form]
+    client = join("User_connect", {"token": token(1), "since": since})
+    assert client.ack == {"ok": True, "user_id": 1, "cursor": f"{journal.epoch}:{start}"}
+    live = journal.add(1)
+    wait_until(lambda: len(client.ids) >= 4)
+    assert client.ids == [event["event_id"] for event in [*missed[::2], live]]
+
+
+def test_since_in_the_handshake_and_for_administrators(journal, join):
+    """``auth`` and ``Admin_connect`` take ``since`` too."""
+    start = len(journal.events)
+    missed = [journal.add(1)["event_id"], journal.add(2)["event_id"]]
+    user = join(auth={"token": token(1), "since": start})
+    admin = join("Admin_connect", {"token": token(9, "admin"), "since": start})
+    wait_until(lambda: user.ids and len(admin.ids) == 2)
+    assert (user.ids, admin.ids) == (missed[:1], missed)
+
+
+def test_since_under_fire_has_no_gap_and_no_repeat(journal, join):
+    """Clients that come from far behind while events keep arriving each get every event once, in order."""
+    start = len(journal.events)
+    for _ in range(2500):
+        journal.add(1, told=False)
+    journal.tell(journal.events[-1])
+    feeding = eventlet.spawn(_feed_slowly, journal, 400)
+    clients = [
+        join("User_connect", {"token": token(1), "since": start}, transports)
+        for transports in (["websocket"], ["polling"], ["websocket"])
+    ]
+    feeding.wait()
+    expected = [event["event_id"] for event in journal.events[start:]]
+    wait_until(lambda: all(len(client.ids) >= len(expected) for client in clients), 30)
+    for client in clients:
+        assert client.ids == expected
+
+
+def _feed_slowly(journal: Journal, count: int) -> None:
+    for _ in range(count):
+        journal.add(1)
+        eventlet.sleep(0.003)
+
+
+@pytest.mark.parametrize("since", ["other epoch", "future", "future id", "nonsense"])
+def test_since_that_cannot_be_honoured(journal, join, since):
+    """Another journal's cursor, one from the future, or none at all: ``cursor_expired``, and the client reloads."""
+    value = {
+        "other epoch": "00000000-0000-4000-8000-000000000000:1",
+        "future": f"{journal.epoch}:{len(journal.events) + 1}",
+        "future id": 10**12,
+        "nonsense": "yesterday",
+    }[since]
+    client = join("User_connect", {"token": token(1), "since": value})
+    assert (client.ack["ok"], client.ack["code"]) == (False, "cursor_expired")
+    assert client.call("User_connect", token(1))["ok"]
+
+
+def test_since_too_far_back(journal, join):
+    """More than 10,000 missed events are not replayed; 10,000 are not too many."""
+    start = len(journal.events)
+    for _ in range(10_001):
+        journal.add(4, told=False)
+    journal.tell(journal.events[-1])
+    admin = join("Admin_connect", token(9, "admin"))
+    wait_until(lambda: admin.call("Admin_connect", token(9, "admin"))["cursor"] == journal.head, 20)
+    client = join("User_connect", {"token": token(4), "since": start})
+    assert client.ack["code"] == "cursor_expired"
+    assert client.call("User_connect", {"token": token(4), "since": start + 1})["ok"]
+    wait_until(lambda: len(client.ids) >= 10_000, 40)
+    assert client.ids == list(range(start + 2, start + 10_002))
+
+
+def test_another_journal_sends_everybody_away(journal, join):
+    """When the journal is replaced, the sockets are closed; who comes back gets the new cursor and new events."""
+    client = join("User_connect", token(1))
+    journal.add(1)
+    wait_until(lambda: client.heard)
+    old = journal.head
+    journal.replace()
+    wait_until(lambda: client.closed, 10)
+    again = join()
+    wait_until(lambda: again.call("User_connect", token(1))["ok"], 10)
+    assert again.call("User_connect", {"token": token(1), "since": old})["code"] == "cursor_expired"
+    assert again.call("User_connect", token(1))["cursor"] == journal.head
+    event = journal.add(1)
+    wait_until(lambda: again.heard)
+    assert again.heard == [("Notify_File_create", event)]
