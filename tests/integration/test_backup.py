@@ -1,0 +1,322 @@
+"""The backup service as a process, with a real broker, real files, and a journal that is a list."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from backup.catalogue import versions_of
+from backup.verify import Verification
+from docsave_services.contracts import FileEvent
+from docsave_services.errors import NotFound, Unavailable
+from tests.support.backup import BackupProcess, StandInFiles
+from tests.support.journal import Journal
+from tests.support.rabbitmq import Broker
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "store", epoch=str(uuid.uuid4()))
+
+
+@pytest.fixture
+def files(broker: Broker, journal: Journal) -> Iterator[StandInFiles]:
+    service = StandInFiles(broker.amqp_uri, journal)
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def start_backup(broker: Broker, tmp_path: Path) -> Iterator[Callable[[], BackupProcess]]:
+    """Starts a backup process; all end with the test, however it ends."""
+    started: list[BackupProcess] = []
+
+    def start() -> BackupProcess:
+        process = BackupProcess(broker.amqp_uri, tmp_path, len(started))
+        started.append(process)
+        process.start()
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+def fill(journal: Journal, count: int, files_count: int = 20) -> list[FileEvent]:
+    """``count`` more events: files created, changed and deleted, some with equal content."""
+    seeded = random.Random(len(journal.events))
+    versions = {event["id"]: event["version"] for event in journal.events}
+    added = []
+    for _ in range(count):
+        file_id = seeded.randint(1, files_count)
+        versions[file_id] = versions.get(file_id, 0) + 1
+        content = None if seeded.random() < 0.1 else seeded.choice([b"same", seeded.randbytes(3000)])
+        name = seeded.choice(["a.pdf", "CON", "é" * 255])
+        added.append(journal.add(content, file_id=file_id, version=versions[file_id], name=name, user_id=file_id % 3))
+    return added
+
+
+def assert_complete(root: Path, journal: Journal) -> None:
+    """Every event has exactly one whole entry, and there is nothing else."""
+    expected: dict[int, list[int]] = {}
+    for event in journal.events:
+        expected.setdefault(event["id"], []).append(event["version"])
+    for file_id, versions in expected.items():
+        assert [v["version"] for v in versions_of(root, file_id)] == sorted(versions, reverse=True)
+    assert Verification(root).run() == {"checked": len(journal.events), "damaged": [], "missing": []}
+    contents = len([p for p in (root / "history").rglob("v*_*") if p.is_file()])
+    assert contents == len([e for e in journal.events if e["type"] != "File_delete"])
+    wait_until(lambda: not list(root.rglob(".tmp-*")))
+
+
+def newest(journal: Journal) -> dict[int, int]:
+    """The newest version of each file."""
+    return {event["id"]: event["version"] for event in journal.events}
+
+
+def test_it_catches_up_after_downtime_and_reports_what_is_safe(
+    files: StandInFiles, journal: Journal, start_backup: Callable[[], BackupProcess]
+) -> None:
+    """What happened before the start and while it was down is copied without one message on the bus."""
+    fill(journal, 60)
+    backup = start_backup()
+    backup.wait_caught_up(60)
+    assert backup.stop() < 4
+    fill(journal, 60)
+    backup.start()
+    backup.wait_caught_up(120)
+    assert_complete(backup.root, journal)
+    wait_until(lambda: files.protected == newest(journal))
+    status = backup.wait_state("active")
+    assert (status["cursor"], status["head"]) == (f"{journal.epoch}:120",) * 2
+    assert (status["lag_events"], status["failing"], status["waiting"]) == (0, [], 0)
+    assert backup.call("health") == {"directory": "ok"}
+    assert backup.call("verify") == {"checked": 120, "damaged": [], "missing": []}
+    file_id = journal.events[-1]["id"]
+    items = backup.call("versions", file_id=file_id)["items"]
+    assert items == versions_of(backup.root, file_id)
+    with pytest.raises(NotFound):
+        backup.call("versions", file_id=999_999)
+
+
+def test_an_event_on_the_bus_is_copied_at_once(
+    files: StandInFiles, journal: Journal, start_backup: Callable[[], BackupProcess]
+) -> None:
+    """In well under the time of the next look into the journal, event after event."""
+    fill(journal, 1)
+    backup = start_backup()
+    backup.wait_caught_up(1)
+    backup.wait_state("active")
+    for number in range(2, 8):
+        files.tell(*fill(journal, 1))
+        backup.wait_caught_up(number, deadline=1.5)
+
+
+def test_repeated_shuffled_and_lost_messages_change_nothing(
+    files: StandInFiles, journal: Journal, start_backup: Callable[[], BackupProcess]
+) -> None:
+    """The bus may lie about order and number, and bring rubbish; the journal is the truth."""
+    backup = start_backup()
+    backup.wait_state("active")
+    events = fill(journal, 100)
+    seeded = random.Random(3)
+    messages = [event for event in events * 3 if seeded.random() < 0.7]
+    seeded.shuffle(messages)
+    rubbish = {"type": "File_create", "cursor": "no cursor"}
+    files.tell(*messages[:100], rubbish, *messages[100:])  # type: ignore[arg-type]
+    backup.wait_caught_up(100)
+    assert_complete(backup.root, journal)
+
+
+def test_kills_at_random_moments_lose_and_double_nothing(
+    files: StandInFiles, journal: Journal, start_backup: Callable[[], BackupProcess]
+) -> None:
+    """kill -9 eight times while 200 events arrive: in the end every version is there once, and reported."""
+    seeded = random.Random(11)
+    backup = start_backup()
+    for _ in range(8):
+        files.tell(*fill(journal, 25))
+        before = len(list(backup.root.rglob("v*.json")))
+        wanted = before + seeded.randint(1, 20)
+        wait_until(lambda wanted=wanted: len(list(backup.root.rglob("v*.json"))) >= wanted, 20, 0.005)
+        backup.kill()
+        backup.start()
+    backup.wait_caught_up(200)
+    assert_complete(backup.root, journal)
+    wait_until(lambda: files.protected == newest(journal))
+
+
+def test_a_failing_version_is_shown_and_does_not_hold_up_the_others(
+    files: StandInFiles, journal: Journal, start_backup: Callable[[], BackupProcess]
+) -> None:
+    """A missing blob is retried until it is back; the later versions are safe and reported long before."""
+    events = fill(journal, 10, files_count=100)
+    lost = next(e for e in events if e["size"] == 3000)
+    blob = journal.blob_path(lost)
+    aside = blob.with_name("aside")
+    blob.rename(aside)
+    backup = start_backup()
+    others = {k: v for k, v in newest(journal).items() if k != lost["id"]}
+    wait_until(lambda: others.items() <= files.protected.items(), 20)
+    status = wait_until(lambda: (s := backup.call("status"))["failing"] and s)
+    assert status["failing"][0]["event_id"] == lost["event_id"]
+    assert status["failing"][0]["error"].startswith("blob_missing")
+    assert status["cursor"] == f"{journal.epoch}:{lost['event_id'] - 1}"
+    aside.rename(blob)
+    backup.wait_caught_up(10)
+    assert_complete(backup.root, journal)
+    assert backup.call("status")["failing"] == []
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["while it runs", "before it starts"])
+def test_a_missing_marker_is_refused_until_it_is_back(
+    files: StandInFiles, journal: Journal, start_backup: Callable[[], BackupProcess], running: bool
+) -> None:
+    """An unmounted disk: nothing is written to the empty mount point, and mounting it heals without a restart."""
+    fill(journal, 5)
+    backup = start_backup()
+    backup.wait_caught_up(5)
+    if not running:
+        backup.stop()
+    disk = backup.root.with_name("disk")
+    backup.root.rename(disk)
+    backup.root.mkdir()
+    fill(journal, 5)
+    if not running:
+        backup.start()
+    status = backup.wait_state("refusing")
+    assert "marker" in status["reason"]
+    assert list(backup.root.iterdir()) == []
+    with pytest.raises(Unavailable):
+        backup.call("versions", file_id=journal.events[0]["id"])
+    with pytest.raises(Unavailable):
+        backup.call("health")
+    backup.root.rmdir()
+    disk.rename(backup.root)
+    backup.wait_caught_up(10)
+    assert_complete(backup.root, journal)
+
+
+def test_a_journal_of_another_epoch_is_refused_until_the_right_one_is_back(
+    files: StandInFiles, journal: Journal, start_backup: Callable[[], BackupProcess], tmp_path: Path
+) -> None:
+    """Another database's versions never mix with this one's history."""
+    fill(journal, 5)
+    backup = start_backup()
+    backup.wait_caught_up(5)
+    before = {p: p.stat().st_mtime_ns for p in (backup.root / "history").rglob("*")}
+    files.journal = Journal(tmp_path / "store", epoch=str(uuid.uuid4()))
+    files.tell(*fill(files.journal, 8))
+    status = backup.wait_state("epoch_changed")
+    assert status["lag_events"] is None
+    backup.stop()
+    shutil.copy(backup.data / "backup-store.json", tmp_path)
+    (backup.data / "backup-store.json").unlink()
+    backup.start()
+    backup.wait_state("epoch_changed")
+    assert {p: p.stat().st_mtime_ns for p in (backup.root / "history").rglob("*")} == before
+    files.journal = journal
+    fill(journal, 5)
+    backup.wait_caught_up(10)
+    assert_complete(backup.root, journal)
+    recorded = json.loads((backup.data / "backup-store.json").read_text())
+    assert recorded == json.loads((tmp_path / "backup-store.json").read_text())
+
+
+def test_a_second_process_stands_by_and_takes_over(
+    files: StandInFiles, journal: Journal, start_backup: Callable[[], BackupProcess]
+) -> None:
+    """One writes at a time; when it is killed the other goes on within seconds."""
+    fill(journal, 5)
+    first = start_backup()
+    first.wait_caught_up(5)
+    second = start_backup()
+    wait_until(lambda: "standby" in second.output(), 20)
+    files.tell(*fill(journal, 20))
+    first.wait_caught_up(25)
+    assert "state=active" not in second.output().replace("'", "")
+    fill(journal, 20)
+    first.kill()
+    second.wait_caught_up(45, deadline=8)
+    assert_complete(second.root, journal)
+
+
+def test_it_starts_and_stays_up_without_files_and_broker(
+    broker: Broker, journal: Journal, tmp_path: Path, start_backup: Callable[[], BackupProcess]
+) -> None:
+    """Nothing to talk to: the process waits, and copies when the others are there."""
+    fill(journal, 5)
+    backup = start_backup()
+    wait_until(lambda: "waiting" in backup.output(), 20)
+    broker.kill()
+    late = BackupProcess(broker.amqp_uri, tmp_path, 1)
+    late.root, late.data = tmp_path / "late", tmp_path / "store_late"
+    shutil.copytree(backup.data / "blobs", late.data / "blobs")
+    late.start()
+    assert late.program is not None
+    assert backup.program is not None
+    try:
+        wait_until(lambda: "waiting" in late.output(), 20)
+        assert late.stop() < 4
+        late.start()
+        broker.start()
+        files = StandInFiles(broker.amqp_uri, journal)
+        files.start()
+        try:
+            for process in (backup, late):
+                assert process.program.running
+                process.wait_caught_up(5, deadline=40)
+                assert_complete(process.root, journal)
+        finally:
+            files.stop()
+    finally:
+        late.kill()
+        if not broker.node.wait_ready(0):
+            broker.start()
+
+
+def test_it_stops_in_time_while_the_broker_is_gone(
+    broker: Broker, files: StandInFiles, journal: Journal, start_backup: Callable[[], BackupProcess]
+) -> None:
+    """Nameko's consumers wait for a lost broker for ever; the process ends within four seconds all the same."""
+    fill(journal, 5)
+    backup = start_backup()
+    backup.wait_caught_up(5)
+    backup.wait_state("active")
+    files.stop()
+    broker.kill()
+    try:
+        wait_until(lambda: "Error connecting to broker" in backup.output() or "onnection" in backup.output(), 10)
+        assert backup.stop() < 4
+    finally:
+        broker.start()
+
+
+def test_stopping_does_not_wait_for_a_disk_that_hangs(
+    files: StandInFiles, journal: Journal, start_backup: Callable[[], BackupProcess]
+) -> None:
+    """A copy whose reading never returns is given up, leaves nothing, and is made at the next start."""
+    events = [journal.add(b"%d" % number, file_id=number) for number in range(1, 4)]
+    blob = journal.blob_path(events[1])
+    aside = blob.with_name("aside")
+    blob.rename(aside)
+    os.mkfifo(blob)  # opening it waits for a writer that never comes
+    backup = start_backup()
+    backup.wait_caught_up(1)
+    wait_until(lambda: files.protected == {1: 1, 3: 1})
+    assert backup.stop() < 4
+    aside.rename(blob)
+    backup.start()
+    backup.wait_caught_up(3)
+    assert_complete(backup.root, journal)
