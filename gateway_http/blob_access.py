@@ -13,12 +13,14 @@ from docsave_services.errors import StorageUnavailable, TooLarge
 from docsave_services.log import get_logger
 from docsave_services.settings import Settings
 from docsave_services.storage import CHUNK_BYTES, BlobStore, StagedBlob, StoredBlob
+from gateway_http.limits import STORE_THREADS
 
 _log = get_logger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+tpool.set_num_threads(STORE_THREADS)
 tpool.QUIET = True  # errors are raised here again; eventlet would print each to stderr too
 
 

@@ -36,7 +36,7 @@ MULTIPART_OVERHEAD_BYTES = 2 * 1024 * 1024
 """What a multipart body may have beside the file: delimiters, part headers, other parts."""
 
 LINGER_SECONDS = 2.0
-LINGER_BYTES = 16 * 1024 * 1024
+LINGER_BYTES = 64 * 1024 * 1024
 """After an early answer the rest of the body is thrown away for this long, or the client's kernel would discard the
 answer when it hears of the closed connection (RFC 9112, section 9.6)."""
 
@@ -45,6 +45,12 @@ SHUTDOWN_GRACE_SECONDS = 3.0
 
 CUT_SECONDS = 0.3
 """How long requests whose connection was cut may take to clean up behind them."""
+
+STORE_THREADS = 64
+"""Calls into the blob store at once: writes that wait for a slow disk must not use up all and keep reads waiting."""
+
+ACCEPT_BACKLOG = 1024
+"""Connections the kernel holds for us while we are busy."""
 
 BATCH_MAX = 64
 """Changes or look-ups in one call to the files service."""

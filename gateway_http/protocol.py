@@ -42,6 +42,10 @@ _HEADER_LINE = re.compile(rb"(?:[A-Za-z0-9!#$%&'*+.^_`|~-]+:[^\x00-\x08\x0a-\x1f
 a line that is no header for a body: both hide a Content-Length from one reader and show it to another."""
 
 
+_ABSOLUTE_FORM = re.compile(r"^https?://[^/?#]*/?", re.IGNORECASE)
+"""``GET http://host/path``, as to a proxy; a server must understand it too (RFC 9112, section 3.2.2)."""
+
+
 class _HeaderLines:
     """The connection's reader while the headers pass: all of them together have ``HEADER_BYTES_MAX``."""
 
@@ -121,6 +125,7 @@ class StrictProtocol(HttpProtocol):
         finally:
             self.rfile = original
         self._check_request_line()
+        self.path = _ABSOLUTE_FORM.sub("/", self.path, count=1)
         self._check_host()
         self._check_framing()
         return True

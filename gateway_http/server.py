@@ -17,6 +17,7 @@ from docsave_services.log import get_logger
 from docsave_services.settings import Settings
 from gateway_http.app import GatewayApp
 from gateway_http.limits import (
+    ACCEPT_BACKLOG,
     CUT_SECONDS,
     MAX_CONNECTIONS,
     SHUTDOWN_GRACE_SECONDS,
@@ -48,12 +49,22 @@ class GatewayServer(WebServer):
         super().__init__()
         self._connections: list[list[Any]] = []
         self._draining = False
+        self._starting = False
 
     def setup(self) -> None:
         self.settings = Settings.from_config(self.container.config)
         self.settings.require("secret_key")
         # A request waits for its body in a worker: as many workers as connections, or slow uploads block everybody.
         self.container._worker_pool.resize(MAX_CONNECTIONS)
+
+    def start(self) -> None:
+        if self._starting:
+            return
+        self._starting = True
+        self._sock = eventlet.listen(self.bind_addr, backlog=ACCEPT_BACKLOG)
+        self._sock.settimeout(None)  # kombu sets a default time-out for all sockets (kombu#838)
+        self._serv = self.get_wsgi_server(self._sock, self.get_wsgi_app())
+        self._gt = self.container.spawn_managed_thread(self.run)
 
     def get_wsgi_app(self) -> GatewayApp:
         return GatewayApp(self.make_url_map(), self.settings)

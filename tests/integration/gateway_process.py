@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,15 +99,18 @@ class GatewayProcess:
         """The hashes of all content in the store."""
         return sorted(p.name for p in self.blob_dir.rglob("*") if p.is_file() and p.parent.name != "staging")
 
+    def connections(self) -> int:
+        """Sockets the process has open."""
+        return sum(str(link).startswith("socket:") for link in self._descriptors())
+
+    def _descriptors(self) -> Iterator[Path]:
+        for entry in Path(f"/proc/{self.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                yield entry.readlink()
+
     def open_blobs(self) -> int:
         """File descriptors of the process that point into the blob store."""
-        return sum(self._is_blob(link) for link in Path(f"/proc/{self.pid}/fd").iterdir())
-
-    def _is_blob(self, link: Path) -> bool:
-        try:
-            return str(self.blob_dir) in str(link.readlink())
-        except FileNotFoundError:
-            return False
+        return sum(str(self.blob_dir) in str(link) for link in self._descriptors())
 
     @property
     def pid(self) -> int:

@@ -1,13 +1,17 @@
 """The gateway's HTTP on real sockets: what is malformed, too large or out of place is answered, always as a problem."""
 
+import contextlib
 import json
+import select
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway_http.limits import MAX_CONNECTIONS
 from tests.integration.gateway_process import (
     Desk,
     GatewayProcess,
@@ -327,6 +331,13 @@ def test_a_connection_serves_many_requests(gateway: GatewayProcess) -> None:
     assert gateway.raw(one + last).count(b"HTTP/1.1 200 OK") == 2
 
 
+def test_the_absolute_form_is_understood(gateway: GatewayProcess) -> None:
+    """A request line with a whole URL, as for a proxy, works (RFC 9112, section 3.2.2)."""
+    tail = b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert gateway.raw(b"GET http://x/health/live" + tail).startswith(b"HTTP/1.1 200 ")
+    assert gateway.raw(b"GET http://x" + tail).startswith(b"HTTP/1.1 404 ")
+
+
 def test_head_has_no_body(gateway: GatewayProcess) -> None:
     """HEAD answers with headers alone, for errors too."""
     for path in (b"/health/live", b"/nothing"):
@@ -345,6 +356,36 @@ def test_a_hundred_idle_connections_do_not_matter(gateway: GatewayProcess) -> No
     finally:
         for sock in idle:
             sock.close()
+
+
+def test_connections_are_bounded(gateway: GatewayProcess) -> None:
+    """With all places taken an idle connection makes room; where none is idle the answer is 503."""
+    held = [gateway.connect() for _ in range(MAX_CONNECTIONS)]
+    try:
+        wait_until(lambda: gateway.connections() >= MAX_CONNECTIONS)
+        assert gateway.get("/health/live").ok
+        held.append(gateway.connect())  # in the place of the one that was closed
+        for sock in held:
+            with contextlib.suppress(OSError):
+                sock.sendall(b"GET /hea")
+        wait_until(lambda: problem_in(gateway.raw(b""))["code"] == "unavailable")
+    finally:
+        for sock in held:
+            sock.close()
+    wait_until(lambda: gateway.get("/health/live").ok)
+
+
+def test_a_dribbled_json_body_is_cut(gateway: GatewayProcess) -> None:
+    """A small body has its time-out as a whole: one byte now and then does not keep it alive."""
+    with gateway.connect() as sock:
+        sock.sendall(
+            b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+        )
+        started = time.monotonic()
+        while not select.select([sock], [], [], 0.2)[0]:
+            sock.sendall(b" ")
+            assert time.monotonic() - started < 5
+        assert problem_in(read_to_end(sock))["code"] == "body_timeout"
 
 
 # -- pages of other origins ------------------------------------------------------------------------------------------

@@ -1,0 +1,107 @@
+"""Strict JSON, query strings, request ids: the parts of the gateway that look at text."""
+
+import pytest
+
+from docsave_services.errors import BadJson, BadRequest, InvalidInput
+from gateway_http.request_id import request_id_from
+from gateway_http.schemas import FileListQuery, NewUser, UserPatch, query_fields, validated
+from gateway_http.strict_json import parse_json
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b'{"a": [1, 2.5, null, true, "\\ud83d\\ude00"]}', {"a": [1, 2.5, None, True, "😀"]}),
+        (b' {"a":"\\u0000"} ', {"a": "\x00"}),
+        (b"[" * 50 + b"]" * 50, None),
+        (b'"text"', "text"),
+    ],
+)
+def test_json_is_read(text: bytes, value: object) -> None:
+    """What the standard allows is read."""
+    assert parse_json(text) == value or value is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b" ",
+        b"{",
+        b"{'a':1}",
+        b'{"a":1,}',
+        b'{"a":1}{}',
+        b"\xef\xbb\xbf{}",
+        '{"a":1}'.encode("utf-16"),
+        b'{"a":"\xff"}',
+        b'{"a":"\n"}',
+        b'{"a":NaN}',
+        b"[Infinity]",
+        b"[-Infinity]",
+        b"[1e999]",
+        b'{"a":1,"a":1}',
+        b'[{"b":{"a":1,"a":2}}]',
+        b'"\\ud800"',
+        b'{"\\udfff":1}',
+        b"[" * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"a":' * 30_000 + b"1" + b"}" * 30_000,
+        b"1" * 10_000,
+    ],
+)
+def test_ambiguous_json_is_refused(text: bytes) -> None:
+    """What two readers could understand differently, or what breaks one, is bad_json."""
+    with pytest.raises(BadJson):
+        parse_json(text)
+
+
+def test_wrong_fields_are_named_once_and_without_their_value() -> None:
+    """Each wrong field has one entry; a value, which may be a password, is in none."""
+    with pytest.raises(InvalidInput) as caught:
+        validated(NewUser, {"login": 5, "password": ["geheim"], "role": "admin"})
+    assert [e["field"] for e in caught.value.errors] == ["login", "password", "role"]
+    assert "geheim" not in str(caught.value.args)
+
+
+@pytest.mark.parametrize("value", [None, [], "a", 1])
+def test_only_objects_are_validated(value: object) -> None:
+    """A body of another kind is invalid input, not a crash."""
+    with pytest.raises(InvalidInput):
+        validated(NewUser, value)
+
+
+def test_a_patch_keeps_to_what_was_sent() -> None:
+    """Fields that were not sent are not changed, and null is no value."""
+    assert validated(UserPatch, {"name": "a"}).model_dump(exclude_unset=True) == {"name": "a"}
+    with pytest.raises(InvalidInput):
+        validated(UserPatch, {"login": None})
+
+
+@pytest.mark.parametrize("limit", ["0", "1001", "-1", "+1", " 1", "1_0", "1.0", "1e2", "٣", "", "01", "99999999999"])
+def test_numbers_in_queries_are_plain(limit: str) -> None:
+    """Only plain decimal digits within the bounds are a limit."""
+    with pytest.raises(InvalidInput):
+        validated(FileListQuery, {"limit": limit})
+
+
+def test_queries_are_utf8() -> None:
+    """Percent-encoded and raw UTF-8 are the same; anything else is refused, a repeated field too."""
+    assert query_fields("q=%C3%A9&name=a+b") == {"q": "é", "name": "a b"}
+    assert query_fields("q=é".encode().decode("latin-1")) == {"q": "é"}
+    for broken in ("q=%FF", "q=\xff", "&".join(f"f{n}=" for n in range(100))):
+        with pytest.raises(BadRequest):
+            query_fields(broken)
+    with pytest.raises(InvalidInput):
+        query_fields("a=1&a=1")
+
+
+@pytest.mark.parametrize("text", ["a", "A.b_c-9", "x" * 128])
+def test_sane_request_ids_are_kept(text: str) -> None:
+    """The caller's id is kept."""
+    assert request_id_from(text) == text
+
+
+@pytest.mark.parametrize("text", [None, "", "x" * 129, "a b", "a\n", "é", "a,b", "a/b"])
+def test_other_request_ids_are_replaced(text: str | None) -> None:
+    """Anything else gives a new one each time."""
+    assert len({request_id_from(text), request_id_from(text)} - {text}) == 2

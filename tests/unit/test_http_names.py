@@ -1,0 +1,120 @@
+"""File names in headers, and media types."""
+
+import pytest
+from werkzeug.http import parse_options_header
+
+from docsave_services.errors import BadRequest
+from gateway_http.content_disposition import attachment, file_name_in, parameters_of
+from gateway_http.media_types import guess_media_type, media_type_of
+
+ODD_NAMES = [
+    "report.pdf",
+    'a"; filename=evil.exe',
+    "a%22b.txt",
+    "100 %.txt",
+    "naïve résumé 😀.txt",
+    "e\u0301.txt",
+    "<script>.html",
+    "$(id);rm -rf",
+    "'single'.txt",
+    "é" * 255,
+    "a;b=c.txt",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_any_name_survives_the_download_header(name: str) -> None:
+    """The header is ASCII, has no quote that a client could trip over, and gives back the exact name."""
+    header = attachment(name)
+    assert header.isascii()
+    assert header.isprintable()
+    assert header.count('"') == 2
+    assert parse_options_header(header)[1]["filename"] == name
+    assert file_name_in(parameters_of(header)[1]) == name
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ('form-data; name="file"; filename="a.txt"', "a.txt"),
+        ("form-data; name=file; filename=a.txt", "a.txt"),
+        ('form-data; filename="a.txt"; name="file"', "a.txt"),
+        ('form-data; name="file"; filename="a;b=c.txt"', "a;b=c.txt"),
+        ('form-data; name="file"; filename="é😀.txt"', "é😀.txt"),
+        ('form-data; name="file"; filename="say %22hi%22.txt"', 'say "hi".txt'),
+        (r'form-data; name="file"; filename="say \"hi\".txt"', 'say "hi".txt'),
+        (r'form-data; name="file"; filename="C:\dir\a.txt"', r"C:\dir\a.txt"),
+        (r'form-data; name="file"; filename="\\host\a.txt"', r"\host\a.txt"),
+        ('form-data; name="file"; filename="../a.txt"', "../a.txt"),
+        ('form-data; name="file"; filename="a%0D%0Ab"', "a\r\nb"),
+        ("form-data; name=\"file\"; filename*=UTF-8''%e2%82%ac%20rates", "€ rates"),
+        ('form-data; name="file"; filename="x"; filename*=utf-8\'en\'%C3%A9', "é"),
+        ("form-data; name=\"file\"; filename*=iso-8859-1''%E9", "é"),
+        ('form-data; name="file"; filename=""', ""),
+        ('form-data; name="file"', None),
+        ('form-data ; name="file" ; filename = "a" ;', "a"),
+    ],
+)
+def test_names_are_read_as_clients_write_them(header: str, name: str | None) -> None:
+    """Browsers, curl and RFC 8187 are all understood, and a path is left as it is."""
+    assert file_name_in(parameters_of(header)[1]) == name
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        'form-data; filename="a"; filename="b"',
+        'form-data; filename="a"; FileName="b"',
+        'form-data; filename="a',
+        'form-data; filename="a"x"',
+        "form-data; filename",
+        "form-data; filename=a b",
+        "form-data; filename*=UTF-8''%ff",
+        "form-data; filename*=utf-16''a",
+        "form-data; filename*=UTF-8''%zz",
+        "form-data; filename*=a",
+    ],
+)
+def test_what_cannot_be_read_is_refused(header: str) -> None:
+    """A header with two meanings or none is a bad request."""
+    with pytest.raises(BadRequest):
+        parameters_of(header)
+
+
+@pytest.mark.parametrize(
+    ("text", "media_type"),
+    [
+        ("text/plain", "text/plain"),
+        ("Image/PNG", "image/png"),
+        ("text/plain; charset=UTF-8", "text/plain; charset=UTF-8"),
+        ("application/vnd.oasis.opendocument.text", "application/vnd.oasis.opendocument.text"),
+        ("", None),
+        ("text", None),
+        ("text/", None),
+        ("text/plain; charset", None),
+        ("text/plain\r\nX-Evil: 1", None),
+        ("text/é", None),
+        ("text/plain, text/html", None),
+        ("a/" + "b" * 300, None),
+    ],
+)
+def test_only_media_types_are_believed(text: str, media_type: str | None) -> None:
+    """What is not a media type is not stored as one."""
+    assert media_type_of(text) == media_type
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [
+        ("a.pdf", "application/pdf"),
+        ("A.PNG", "image/png"),
+        ("a.tar.gz", "application/gzip"),
+        ("a", "application/octet-stream"),
+        (".htaccess", "application/octet-stream"),
+        ("data:text/html,x", "application/octet-stream"),
+        ("a.unknown", "application/octet-stream"),
+    ],
+)
+def test_the_name_suggests_a_media_type(name: str, media_type: str) -> None:
+    """The ending decides; a name is never read as a URL."""
+    assert guess_media_type(name) == media_type
