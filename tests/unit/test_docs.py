@@ -1,0 +1,95 @@
+"""The documents say what the code says: settings, error codes, routes and links are compared."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from docsave_services.errors import DocsaveError
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+
+_VARIABLE = re.compile(r"DOCSAVE_[A-Z_]*[A-Z]")
+_SECRET_FILE = "_FILE"
+
+
+def _settings_of_the_code() -> set[str]:
+    return set(re.findall(r"\$\{(DOCSAVE_[A-Z_]+)", (ROOT / "config.yml").read_text()))
+
+
+def _default_of_the_code(variable: str) -> str | None:
+    match = re.search(rf"\$\{{{variable}(?::([^}}]*))?\}}", (ROOT / "config.yml").read_text())
+    return match[1] if match else None
+
+
+def _settings_table() -> dict[str, str]:
+    """Variable and default of each row of the README's settings table."""
+    section = README.read_text().partition("\n## Settings\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(DOCSAVE_[A-Z_]+)` \| (.*?) \|", section, re.MULTILINE)
+    return dict(rows)
+
+
+def _errors(base: type[DocsaveError] = DocsaveError) -> Iterator[type[DocsaveError]]:
+    for error in base.__subclasses__():
+        if error.__module__ == DocsaveError.__module__:
+            yield error
+            yield from _errors(error)
+
+
+def _routes() -> Iterator[str]:
+    """``GET /files/{id}`` for each ``@route`` of the gateway."""
+    for node in ast.walk(ast.parse((ROOT / "gateway.py").read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "route":
+            method, path = (ast.literal_eval(argument) for argument in node.args[:2])
+            path_as_documented = re.sub(r"<(\w+):[^>]+>", lambda match: "{" + match[1] + "}", path)
+            yield f"{method} {path_as_documented}"
+
+
+def test_every_setting_is_in_the_readme_and_the_other_way_round():
+    """The README's table has exactly the variables of config.yml."""
+    assert set(_settings_table()) == _settings_of_the_code()
+
+
+def test_the_readme_gives_the_defaults_of_config_yml():
+    """A default in config.yml stands in the README's row as it is."""
+    for variable, default in _settings_table().items():
+        expected = _default_of_the_code(variable)
+        if expected:
+            assert f"`{expected}`" in default, variable
+
+
+def test_documents_name_only_variables_that_exist():
+    """A DOCSAVE_ variable in any document is one that config.yml or the runtime reads."""
+    runtime = "".join(path.read_text() for path in (ROOT / "docsave_services/runtime").glob("*.py"))
+    known = _settings_of_the_code() | set(_VARIABLE.findall(runtime))
+    known |= {name + _SECRET_FILE for name in known}
+    for document in DOCUMENTS:
+        named = set(_VARIABLE.findall(document.read_text()))
+        assert named <= known, f"{document.name}: {sorted(named - known)}"
+
+
+def test_every_error_code_is_explained_for_operators():
+    """docs/operations.md has a row with code, status and meaning of each error class, and no other."""
+    text = (ROOT / "docs/operations.md").read_text().partition("\n## Error codes\n")[2]
+    documented = set(re.findall(r"^\| `\w+` \| \d+ \| .* \|$", text, re.MULTILINE))
+    assert documented == {f"| `{e.code}` | {e.status} | {(e.__doc__ or '').splitlines()[0]} |" for e in _errors()}
+
+
+def test_every_route_is_documented():
+    """Each route of the gateway appears, method and path, in the README or a document."""
+    text = "".join(document.read_text() for document in DOCUMENTS)
+    routes = list(_routes())
+    assert len(routes) > 10
+    assert [route for route in routes if f"`{route}`" not in text] == []
+
+
+def test_relative_links_lead_somewhere():
+    """Every relative link of a Markdown file names a file that exists."""
+    broken = []
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+            if not re.match(r"[a-z]+:|#", target) and not (document.parent / target.partition("#")[0]).exists():
+                broken.append(f"{document.relative_to(ROOT)}: {target}")
+    assert broken == []
