@@ -47,10 +47,11 @@ def _wait(program: ServiceProgram, resolved: dict[str, str]) -> str | None:
     amqp_uri = resolved.get(env.AMQP_URI)
     if not amqp_uri:
         return f"{env.AMQP_URI} is not set"
-    if not wait_for_broker(amqp_uri, WAIT_SECONDS):
-        return f"the message broker of {env.AMQP_URI} did not let us in for {WAIT_SECONDS:.0f} s"
+    # The schema first: looking at it costs a second of imports, which pass while the broker is still coming up.
     if program.uses_database and not wait_for(lambda: _schema_is_ready(resolved), WAIT_SECONDS):
         return f"the database's schema was not ready for {WAIT_SECONDS:.0f} s; bootstrap's log says why"
+    if not wait_for_broker(amqp_uri, WAIT_SECONDS):
+        return f"the message broker of {env.AMQP_URI} did not let us in for {WAIT_SECONDS:.0f} s"
     return None
 
 

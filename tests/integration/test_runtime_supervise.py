@@ -153,8 +153,7 @@ def test_killed_supervisor_takes_everything_along_and_the_next_start_is_clean(ne
     system = new_system()
     system.start()
     system.wait_ready()
-    supervisors = [pid for pid, name in system.processes().items() if name == "supervisord"]
-    os.kill(supervisors[0], signal.SIGKILL)
+    os.kill(system.supervisor_pid(system.processes()), signal.SIGKILL)
     wait_until(lambda: system.processes() == {}, 15)
     assert system.wait_ended() == 1
     system.start()

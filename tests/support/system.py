@@ -87,13 +87,21 @@ class System:
 
     def pid_of(self, service: str) -> int:
         """Process id of ``users``, ``files``, ``backup``, ``notifier``, ``gateway``, ``broker`` or ``epmd``."""
-        found = [pid for pid, name in self.processes().items() if name == service and _leads_its_group(pid)]
-        assert len(found) == 1, f"{service}: {found} of {self.processes()}"
+        running = self.processes()
+        supervisor = self.supervisor_pid(running)
+        found = [pid for pid, name in running.items() if name == service and _parent_of(pid) == supervisor]
+        assert len(found) == 1, f"{service}: {found} of {running}"
         return found[0]
 
     def processes(self) -> dict[int, str]:
         """All processes of this system, the one in front aside."""
         return processes.of_data_dir(self.data_dir)
+
+    @staticmethod
+    def supervisor_pid(running: Mapping[int, str]) -> int:
+        """The process id of supervisord among ``processes()``."""
+        (found,) = [pid for pid, name in running.items() if name == "supervisord"]
+        return found
 
     def kill(self, service: str, number: signal.Signals = signal.SIGKILL) -> int:
         """Send a signal to a service's process; the process id that got it."""
@@ -149,9 +157,8 @@ class SystemFactory:
         return self.made[-1]
 
 
-def _leads_its_group(pid: int) -> bool:
-    """The supervisor makes each program a group; its helpers are in the same group."""
+def _parent_of(pid: int) -> int:
     try:
-        return os.getpgid(pid) == pid
-    except ProcessLookupError:
-        return False
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except FileNotFoundError:
+        return 0
