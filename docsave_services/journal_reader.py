@@ -130,7 +130,7 @@ class JournalReader:
         while (event := self._early.get(place + 1)) is not None:
             run.append(event)
             place += 1
-        if run:
+        if run and not self._stopped:
             self._hand_over(run)
 
     def _hand_over(self, events: list[FileEvent]) -> None:

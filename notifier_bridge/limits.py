@@ -8,6 +8,9 @@ MESSAGE_BYTES_MAX = 64 * 1024
 QUEUE_PACKETS_MAX = 1000
 """Packets that wait for one reader. With more it has stalled and is disconnected: its cursor makes that safe."""
 
+POLL_PACKETS_MAX = 16
+"""Packets in one polling answer: python-engineio's client gives up a connection that sends more at once."""
+
 CONNECTIONS_MAX = 10_000
 """TCP connections of one process; more are closed at once."""
 

@@ -11,17 +11,20 @@ import logging
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import engineio
+import engineio.exceptions
 import engineio.packet as engine_packet
 import eventlet
+import eventlet.queue
 import socketio
 import socketio.exceptions
 import socketio.packet as socket_packet
 
 from docsave_services.log import get_logger
-from notifier_bridge.limits import GOODBYE_SECONDS, MESSAGE_BYTES_MAX, QUEUE_PACKETS_MAX
+from notifier_bridge.limits import GOODBYE_SECONDS, MESSAGE_BYTES_MAX, POLL_PACKETS_MAX, QUEUE_PACKETS_MAX
 from notifier_bridge.strict_websocket import StrictWebSocketWSGI
 
 _log = get_logger(__name__)
@@ -63,6 +66,20 @@ class Watcher(Protocol):
 
     def gone(self, eio_sid: str) -> None:
         """The transport is closed."""
+
+
+def _poll_few(socket: Any) -> list[Any]:
+    """What Engine.IO's ``Socket.poll`` does, at most ``POLL_PACKETS_MAX`` packets at a time; ``[]`` at the end."""
+    queue = socket.queue
+    try:
+        packets = [queue.get(timeout=socket.server.ping_interval + socket.server.ping_timeout)]
+    except eventlet.queue.Empty as exc:
+        raise engineio.exceptions.QueueEmpty from exc
+    while packets[-1] is not None and len(packets) < POLL_PACKETS_MAX and not queue.empty():
+        packets.append(queue.get(block=False))
+    if packets[-1] is None and len(packets) > 1:
+        queue.put(packets.pop())  # the end comes next time, after what is before it
+    return [packet for packet in packets if packet is not None]
 
 
 class StrictEngine(engineio.Server):
@@ -175,6 +192,8 @@ class StrictServer(socketio.Server):
 
     def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         super()._handle_eio_connect(eio_sid, environ)
+        socket = self.eio.sockets[eio_sid]
+        socket.poll = partial(_poll_few, socket)
         if self.watcher is not None:
             self.watcher.opened(eio_sid)
 

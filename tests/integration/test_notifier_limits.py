@@ -1,5 +1,5 @@
 """The bridge under attack and in trouble: nobody stays without a token, nobody disturbs the others."""
-# ruff: noqa: F401, F811 - fixtures shared with the neighbouring module
+# ruff: noqa: F401, F811, S310 - fixtures shared with the neighbouring module
 
 from __future__ import annotations
 

@@ -123,6 +123,11 @@ class Journal:
             self.container = None
 
 
+def _answers(url: str) -> bool:
+    with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address
+        return bool(answer.status == 200)
+
+
 class Bridge:
     """The notifier as a process of its own."""
 
@@ -142,7 +147,7 @@ class Bridge:
 
     def wait_ready(self) -> None:
         """Until its port answers."""
-        wait_until(lambda: urllib.request.urlopen(f"{self.url}/health/live", timeout=2).status == 200, 20)
+        wait_until(lambda: _answers(f"{self.url}/health/live"), 20)
 
     def output(self) -> str:
         """Its log."""
