@@ -85,11 +85,24 @@ def test_every_route_is_documented():
     assert [route for route in routes if f"`{route}`" not in text] == []
 
 
+def _anchors(document: Path) -> set[str]:
+    """The anchors GitHub makes of a document's headings."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _leads_nowhere(document: Path, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    destination = document.parent / path if path else document
+    return not destination.exists() or bool(anchor and anchor not in _anchors(destination))
+
+
 def test_relative_links_lead_somewhere():
-    """Every relative link of a Markdown file names a file that exists."""
-    broken = []
-    for document in DOCUMENTS:
-        for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
-            if not re.match(r"[a-z]+:|#", target) and not (document.parent / target.partition("#")[0]).exists():
-                broken.append(f"{document.relative_to(ROOT)}: {target}")
-    assert broken == []
+    """Every relative link of a Markdown file names a file that exists, and a heading in it when it names one."""
+    links = [(document, target) for document in DOCUMENTS for target in _links(document)]
+    assert [f"{d.relative_to(ROOT)}: {target}" for d, target in links if _leads_nowhere(d, target)] == []
+
+
+def _links(document: Path) -> list[str]:
+    targets = re.findall(r"\]\(([^)\s]+)\)", document.read_text())
+    return [target for target in targets if not re.match(r"[a-z]+:", target)]
