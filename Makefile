@@ -1,0 +1,73 @@
+# docsave: `make run` starts the system, `make test` proves it. See README.md.
+.POSIX:
+.PHONY: requirements run test lint format shell lock secrets clean broker-program test-programs
+
+VENV = .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
+PACKAGES = docsave_services gateway_http notifier_bridge backup
+ARGS =
+
+run: $(VENV)/run.stamp broker-program
+	@exec $(BIN)/python -m docsave_services.runtime.supervise --with-parent
+
+test: $(VENV)/dev.stamp node_modules/.stamp test-programs
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict --no-error-summary
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Nameko's shell on the running system: n.rpc.files.list(user_id=1)
+shell: $(VENV)/run.stamp
+	@. "$${DOCSAVE_DATA_DIR:-data}/env" && PYTHONWARNINGS=ignore exec $(BIN)/nameko shell --config config.yml
+
+# The lock files hold versions and hashes, and no address of an index.
+lock: $(VENV)/dev.stamp
+	@$(MAKE) requirements
+
+requirements:
+	env -u UV_FIND_LINKS $(BIN)/uv pip compile --quiet $(LOCK) pyproject.toml -o requirements.txt
+	env -u UV_FIND_LINKS $(BIN)/uv pip compile --quiet $(LOCK) -c requirements.txt --group dev pyproject.toml -o requirements-dev.txt
+	npm install --package-lock-only
+
+LOCK = --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--no-header --no-annotate
+
+# What the containers need before the first `docker compose up`.
+secrets:
+	@sh deploy/make-secrets.sh
+
+clean:
+	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@sh deploy/make-venv.sh $(VENV)
+
+$(VENV)/run.stamp: requirements.txt $(BIN)/python
+	@echo "docsave: installing Python packages"
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
+	@echo "docsave: installing Python packages for tests"
+	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+node_modules/.stamp: package-lock.json
+	@sh deploy/install-packages.sh node:nodejs npm:npm
+	@npm ci --silent
+	@touch $@
+
+broker-program:
+	@[ -n "$${DOCSAVE_AMQP_URI:-}$${DOCSAVE_AMQP_URI_FILE:-}" ] || sh deploy/install-packages.sh rabbitmq-server:rabbitmq-server
+
+test-programs:
+	@sh deploy/install-packages.sh rabbitmq-server:rabbitmq-server mariadbd:mariadb-server nginx:nginx-light

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Makes the secrets of the containers in ./secrets, each in a file of its own, readable by its owner only.
+# A file that exists is kept. The containers run as the owner of these files: .env tells compose who that is.
+set -eu
+umask 077
+
+owner=$(id -u)
+group=$(id -g)
+if [ "$owner" = 0 ]; then
+    owner=10001
+    group=10001
+fi
+mkdir -p secrets
+
+secret() {
+    python3 -c 'import secrets; print(secrets.token_urlsafe(36))'
+}
+keep() {
+    [ -s "secrets/$1" ] || printf '%s\n' "$2" >"secrets/$1"
+}
+
+keep secret_key "$(secret)"
+keep admin_password "$(secret)"
+keep db_password "$(secret)"
+keep db_root_password "$(secret)"
+keep amqp_password "$(secret)"
+keep db_uri "mysql+pymysql://docsave:$(cat secrets/db_password)@database/docsave?charset=utf8mb4"
+keep amqp_uri "amqp://docsave:$(cat secrets/amqp_password)@broker:5672/"
+keep rabbitmq.conf "default_user = docsave
+default_pass = $(cat secrets/amqp_password)"
+
+if [ "$(id -u)" = 0 ]; then
+    chown -R "$owner:$group" secrets
+fi
+if ! grep -q '^DOCSAVE_UID=' .env 2>/dev/null; then
+    printf 'DOCSAVE_UID=%s\nDOCSAVE_GID=%s\n' "$owner" "$group" >>.env
+fi
+echo "secrets are in ./secrets; the first administrator's password is in ./secrets/admin_password"
