@@ -14,7 +14,7 @@ from gateway_http.auth import Access, check_registration
 from gateway_http.blob_access import BlobStoreProvider
 from gateway_http.documents import DocumentsProvider
 from gateway_http.download import content_response
-from gateway_http.readiness import ReadinessProvider
+from gateway_http.readiness import Readiness, ReadinessProvider
 from gateway_http.request import GatewayRequest
 from gateway_http.responses import created_file, created_user, file_response, no_content
 from gateway_http.route import route
@@ -32,7 +32,7 @@ class Gateway:
     users = DeadlineRpc(USERS)
     documents = DocumentsProvider()
     blobs = BlobStoreProvider()
-    readiness = ReadinessProvider()
+    readiness: Readiness = ReadinessProvider()
 
     @route("POST", "/users", access=Access.REGISTRATION)
     def create_user(self, request: GatewayRequest) -> Response:

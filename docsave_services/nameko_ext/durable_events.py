@@ -39,8 +39,6 @@ class QueueWithDeadLetters(Queue):
 class DurableEventHandler(EventHandler):
     """A SERVICE_POOL handler on a quorum queue. At least once: the method must be idempotent."""
 
-    queue: Any
-
     queue: Queue
 
     def setup(self) -> None:
