@@ -1,6 +1,6 @@
 // Prints every change that a token may hear of, one line each.
 //
-//   npm install --no-save socket.io-client
+//   npm ci
 //   node docs/examples/listen.mjs <url of the notifier> <access token> [--admin] [--since <cursor>]
 import { io } from "socket.io-client";
 
