@@ -14,9 +14,9 @@ from backup.home import EPOCH_CHANGED, REFUSING, Home, Marker
 from backup.progress import Place, read_place
 from backup.reporter import ReportsLost
 from backup.session import Session
-from backup.verify import Report, Verification
+from backup.verify import Report, Verification, absent
 from backup.wake import Wake
-from docsave_services.contracts import FileEvent
+from docsave_services.contracts import CHANGES_LIMIT_MAX, FileEvent
 from docsave_services.domain.cursor import Cursor
 from docsave_services.errors import CursorExpired, DocsaveError, Unavailable
 from docsave_services.log import get_logger
@@ -130,7 +130,7 @@ class Engine:
         if (state, reason) == (self.state, self.reason):
             return
         self.state, self.reason = state, reason
-        log = _log.info if state in (ACTIVE, STANDBY, STOPPED) else _log.error
+        log = _log.error if state in (REFUSING, EPOCH_CHANGED) else _log.info
         log("backup_state", state=state, reason=reason)
 
     def status(self) -> dict[str, Any]:
@@ -183,12 +183,34 @@ class Engine:
     def _verify(self, done: Event) -> None:
         try:
             tpool.execute(self.home.require_present)
-            report = tpool.execute(Verification(self.home.root, lambda: self._stopping).run)
+            place, epoch = self._durable_place()
+            report = tpool.execute(Verification(self.home.root, lambda: self._stopping, place.copied).run)
+            report["journal_compared"] = bool(epoch) and self._compare_with_journal(report, f"{epoch}:0", place.copied)
         except (Refused, Cancelled) as exc:
-            done.send_exception(Unavailable(str(exc) or "the service is stopping"))
+            done.send_exception(Unavailable(str(exc) or "the backup is stopping"))
+        except OSError as exc:
+            _log.error("verify_failed", error=describe(exc))
+            done.send_exception(Unavailable("the backup directory cannot be read"))
         except Exception as exc:
             done.send_exception(exc)
         else:
             done.send(report)
         finally:
             self._verifying = None
+
+    def _compare_with_journal(self, report: Report, since: str, copied: int) -> bool:
+        """Add to ``missing`` what the journal has up to ``copied`` and the directory has not; whether it could ask."""
+        known = {(finding["file_id"], finding["version"]) for finding in report["missing"]}
+        while not self._stopping:
+            try:
+                items = self._files("changes", since=since, limit=CHANGES_LIMIT_MAX)["items"]
+            except DocsaveError as exc:
+                _log.warning("verify_without_journal", error=describe(exc))
+                return False
+            due = [event for event in items if event["event_id"] <= copied]
+            found = tpool.execute(absent, self.home.root, due)
+            report["missing"] += [f for f in found if (f["file_id"], f["version"]) not in known]
+            if not due or len(due) < len(items) or len(items) < CHANGES_LIMIT_MAX:
+                return True
+            since = items[-1]["cursor"]
+        return False

@@ -74,7 +74,8 @@ def assert_complete(root: Path, journal: Journal) -> None:
         expected.setdefault(event["id"], []).append(event["version"])
     for file_id, versions in expected.items():
         assert [v["version"] for v in versions_of(root, file_id)] == sorted(versions, reverse=True)
-    assert Verification(root).run() == {"checked": len(journal.events), "damaged": [], "missing": []}
+    report = Verification(root).run()
+    assert (report["checked"], report["damaged"], report["missing"]) == (len(journal.events), [], [])
     contents = len([p for p in (root / "history").rglob("v*_*") if p.is_file()])
     assert contents == len([e for e in journal.events if e["type"] != "File_delete"])
     wait_until(lambda: not list(root.rglob(".tmp-*")))
@@ -102,12 +103,16 @@ def test_it_catches_up_after_downtime_and_reports_what_is_safe(
     assert (status["cursor"], status["head"]) == (f"{journal.epoch}:120",) * 2
     assert (status["lag_events"], status["failing"], status["waiting"]) == (0, [], 0)
     assert backup.call("health") == {"directory": "ok"}
-    assert backup.call("verify") == {"checked": 120, "damaged": [], "missing": []}
+    assert backup.call("verify") == {"checked": 120, "damaged": [], "missing": [], "journal_compared": True}
     file_id = journal.events[-1]["id"]
     items = backup.call("versions", file_id=file_id)["items"]
     assert items == versions_of(backup.root, file_id)
     with pytest.raises(NotFound):
         backup.call("versions", file_id=999_999)
+    for path in backup.root.glob(f"history/*/{file_id}/v{items[0]['version']:06d}*"):
+        path.unlink()
+    missing = backup.call("verify")["missing"]
+    assert [(f["file_id"], f["version"]) for f in missing] == [(file_id, items[0]["version"])]
 
 
 def test_an_event_on_the_bus_is_copied_at_once(

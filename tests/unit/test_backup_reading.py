@@ -10,7 +10,7 @@ from backup.catalogue import versions_of
 from backup.content import matches
 from backup.errors import Cancelled
 from backup.history import History
-from backup.verify import Verification
+from backup.verify import Verification, absent
 from tests.support.journal import AT, Journal
 
 
@@ -67,7 +67,7 @@ def test_versions_past_a_million_keep_their_order(root: Path, journal: Journal) 
 
 def test_an_undamaged_backup_verifies(root: Path) -> None:
     """Five entries, nothing to say."""
-    assert Verification(root).run() == {"checked": 5, "damaged": [], "missing": []}
+    assert Verification(root).run() == {"checked": 5, "damaged": [], "missing": [], "journal_compared": False}
 
 
 @pytest.mark.parametrize("damage", [b"tw0", b"", b"two and more"])
@@ -106,6 +106,23 @@ def test_what_is_missing_is_named(root: Path) -> None:
         (7, 2, "no entry for this version"),
     ]
     assert report["damaged"] == []
+
+
+def test_a_version_still_being_copied_is_not_missing(root: Path) -> None:
+    """Copies are made in any order: a hole counts only below the place that was safe when the pass began."""
+    content_of(root, 7, 2).unlink()
+    (root / "history/3/7/v000002.json").unlink()
+    assert Verification(root, copied=1).run()["missing"] == []
+    assert [f["version"] for f in Verification(root, copied=3).run()["missing"]] == [2]
+
+
+def test_a_removed_newest_version_is_found_with_the_journal(root: Path, journal: Journal) -> None:
+    """The directory alone cannot know that there was one more."""
+    (root / "history/3/7/v000004.json").unlink()
+    assert Verification(root).run()["missing"] == []
+    assert absent(root, journal.events) == [
+        {"file_id": 7, "version": 4, "path": "history/3/7/v000004.json", "problem": "no entry for this version"}
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"id": 7}'])
