@@ -10,8 +10,7 @@ from typing import Any, Literal, cast
 from nameko.exceptions import ConfigurationError
 from nameko.extensions import DependencyProvider
 
-SECRET_KEY_MIN_BYTES = 32
-"""HMAC-SHA-256 keys shorter than the hash weaken it (RFC 7518, section 3.2)."""
+from docsave_services.domain.secret_key import SECRET_KEY_MIN_BYTES
 
 
 @dataclass(frozen=True, slots=True)

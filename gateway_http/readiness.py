@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import eventlet
-from nameko.amqp.publish import get_connection
+from kombu import Connection
 from nameko.constants import AMQP_SSL_CONFIG_KEY, AMQP_URI_CONFIG_KEY
 from werkzeug.wrappers import Response
 
@@ -95,11 +95,10 @@ class ReadinessProvider(DeadlineRpc):
         return Readiness(self._ask_broker, callers)
 
     def _ask_broker(self) -> None:
-        """Open a channel: the broker must answer."""
+        """Connect: the broker must let us in. A pooled connection may be a dead one and stays so."""
         config = self.container.config
         with (
             eventlet.Timeout(READY_DEADLINE_SECONDS, Unavailable("does not answer in time")),
-            get_connection(config[AMQP_URI_CONFIG_KEY], config.get(AMQP_SSL_CONFIG_KEY)) as connection,
-            connection.channel(),
+            Connection(config[AMQP_URI_CONFIG_KEY], ssl=config.get(AMQP_SSL_CONFIG_KEY)) as connection,
         ):
-            pass
+            connection.connect()

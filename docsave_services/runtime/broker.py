@@ -59,6 +59,11 @@ class BrokerNode:
     epmd_port: int
 
     @classmethod
+    def load(cls, directory: Path, program: Path) -> BrokerNode:
+        """The node that ``prepare`` left in ``directory``."""
+        return cls(directory=directory, program=program, **_read_identity(directory / "node.json"))
+
+    @classmethod
     def prepare(cls, directory: Path, program: Path) -> BrokerNode:
         """Read the node's identity, or make one; pick new ports when another program took one of ours meanwhile.
 
@@ -126,13 +131,12 @@ class BrokerNode:
             "RUNNING_UNDER_SYSTEMD": "true",
         }
 
-    def epmd_command(self) -> list[str]:
-        """Erlang's name server in the foreground; the node would otherwise start one that outlives it."""
-        return ["epmd", "-port", str(self.epmd_port), "-address", LOOPBACK]
+    def command(self, part: str) -> list[str]:
+        """How to run ``epmd``, Erlang's name server, or ``server``, the node itself, in the foreground.
 
-    def server_command(self) -> list[str]:
-        """The node in the foreground, once epmd answers."""
-        return [sys.executable, "-m", __name__, str(self.epmd_port), str(self.program)]
+        The node would otherwise start a name server of its own that outlives it; it waits for this one.
+        """
+        return [sys.executable, "-m", __name__, part, str(self.directory)]
 
     def wait_ready(self, seconds: float) -> bool:
         """Whether this very node accepts connections within ``seconds``."""
@@ -196,6 +200,17 @@ def _wait_for_epmd(port: int, seconds: float = 10.0) -> None:
             return
 
 
+def _become(part: str, directory: Path) -> None:
+    program = find_program()
+    if program is None:
+        sys.exit("rabbitmq-server is not installed")
+    node = BrokerNode.load(directory, program)
+    environment = {**os.environ, **node.environment()}
+    if part == "epmd":
+        os.execvpe("epmd", ["epmd", "-port", str(node.epmd_port), "-address", LOOPBACK], environment)  # noqa: S606
+    _wait_for_epmd(node.epmd_port)
+    os.execve(program, [str(program)], environment)  # noqa: S606
+
+
 if __name__ == "__main__":
-    _wait_for_epmd(int(sys.argv[1]))
-    os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - the program found by find_program
+    _become(sys.argv[1], Path(sys.argv[2]))

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from docsave_services.settings import SECRET_KEY_MIN_BYTES
+from docsave_services.domain.secret_key import SECRET_KEY_MIN_BYTES
 from docsave_services.storage.durable import make_directories, write_file
 
 ROOT = Path(__file__).resolve().parents[2]

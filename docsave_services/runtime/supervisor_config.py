@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from docsave_services.runtime.broker import BrokerNode
@@ -28,7 +27,6 @@ class Group:
     priority: int
     stop_seconds: int
     programs: dict[str, list[str]]
-    environment: Mapping[str, str] = field(default_factory=dict)
     one_shot: bool = False
     output: str = "/dev/fd/1"
 
@@ -49,8 +47,8 @@ def groups(node: BrokerNode | None, run_dir: Path) -> list[Group]:
 
 def _broker_groups(node: BrokerNode, output: str) -> list[Group]:
     return [
-        Group("names", 10, 1, {"epmd": leashed(node.epmd_command())}, node.environment(), output=output),
-        Group("bus", 20, 3, {"broker": leashed(node.server_command())}, node.environment(), output=output),
+        Group("names", 10, 1, {"epmd": leashed(node.command("epmd"))}, output=output),
+        Group("bus", 20, 3, {"broker": leashed(node.command("server"))}, output=output),
     ]
 
 
@@ -77,10 +75,8 @@ def write(path: Path, run_dir: Path, wanted: list[Group]) -> None:
 
 
 def _program(group: Group, command: list[str]) -> list[str]:
-    environment = ",".join(f"{name}={_quoted(value)}" for name, value in group.environment.items())
     return [
         f"command={_value(shlex.join(command))}",
-        *([f"environment={environment}"] if environment else []),
         f"autorestart={'unexpected' if group.one_shot else 'true'}",
         f"startsecs={0 if group.one_shot else 1}",
         f"startretries={_NEVER_GIVE_UP}",
@@ -97,7 +93,3 @@ def _program(group: Group, command: list[str]) -> list[str]:
 def _value(text: Path | str) -> str:
     """``text`` as supervisord reads it back: it expands ``%`` everywhere."""
     return str(text).replace("%", "%%")
-
-
-def _quoted(text: str) -> str:
-    return '"' + _value(text).replace("\\", "\\\\").replace('"', '\\"') + '"'

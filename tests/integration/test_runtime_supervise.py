@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -130,56 +131,62 @@ def test_killed_program_is_restarted(system, service):
     assert _log_in(system) == 200
 
 
+@pytest.fixture(scope="module")
+def stoppable(tmp_path_factory) -> Iterator[System]:
+    """A system that the tests below stop in all ways; each starts it again if it needs to (a start is expensive)."""
+    started = System(tmp_path_factory.mktemp("stoppable"))
+    yield started
+    started.stop()
+
+
+def _make_sure_it_runs(system: System) -> None:
+    if not system.processes():
+        system.start()
+    system.wait_ready()
+
+
 @pytest.mark.fault
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stop_leaves_no_process_and_the_next_start_no_new_secret(new_system, number):
+def test_stop_leaves_no_process_and_the_next_start_no_new_secret(stoppable, number):
     """Ctrl-C and SIGTERM end everything within 15 s; the next start keeps secrets, accounts and broker."""
-    system = new_system()
-    system.start()
-    system.wait_ready()
-    secrets = system.shell_environment(), system.admin_password
-    system.signal(number)
-    assert system.wait_ended() == 0
-    assert system.processes() == {}
-    system.start()
-    system.wait_ready()
-    assert (system.shell_environment(), system.admin_password) == secrets
-    assert _log_in(system) == 200
+    _make_sure_it_runs(stoppable)
+    secrets = stoppable.shell_environment(), stoppable.admin_password
+    stoppable.signal(number)
+    assert stoppable.wait_ended() == 0
+    assert stoppable.processes() == {}
+    _make_sure_it_runs(stoppable)
+    assert (stoppable.shell_environment(), stoppable.admin_password) == secrets
+    assert _log_in(stoppable) == 200
 
 
 @pytest.mark.fault
-def test_killed_supervisor_takes_everything_along_and_the_next_start_is_clean(new_system):
+def test_killed_supervisor_takes_everything_along_and_the_next_start_is_clean(stoppable):
     """kill -9 of supervisord leaves nothing running, and the next start needs no cleaning by hand."""
-    system = new_system()
-    system.start()
-    system.wait_ready()
-    os.kill(system.supervisor_pid(system.processes()), signal.SIGKILL)
-    wait_until(lambda: system.processes() == {}, 15)
-    assert system.wait_ended() == 1
-    system.start()
-    system.wait_ready()
-    assert _log_in(system) == 200
+    _make_sure_it_runs(stoppable)
+    os.kill(stoppable.supervisor_pid(stoppable.processes()), signal.SIGKILL)
+    assert stoppable.wait_ended() == 1
+    wait_until(lambda: stoppable.processes() == {}, 15)
+    _make_sure_it_runs(stoppable)
+    assert _log_in(stoppable) == 200
 
 
 @pytest.mark.fault
-def test_killed_front_process_takes_everything_along(new_system):
+def test_killed_front_process_takes_everything_along(stoppable):
     """kill -9 of the process in front (of ``make run`` itself) still ends the whole system in order."""
-    system = new_system()
-    system.start()
-    system.wait_ready()
-    system.signal(signal.SIGKILL)
-    wait_until(lambda: system.processes() == {}, 20)
+    _make_sure_it_runs(stoppable)
+    stoppable.signal(signal.SIGKILL)
+    wait_until(lambda: stoppable.processes() == {}, 20)
 
 
 @pytest.mark.fault
-def test_stop_during_the_start_leaves_no_process(new_system):
+def test_stop_during_the_start_leaves_no_process(stoppable):
     """Ctrl-C while everything is still coming up ends it all the same."""
-    system = new_system()
-    system.start()
-    wait_until(lambda: "broker" in system.processes().values(), 30)
-    system.signal(signal.SIGINT)
-    system.wait_ended()
-    assert system.processes() == {}
+    stoppable.stop()
+    stoppable.start()
+    wait_until(lambda: "broker" in stoppable.processes().values(), 30)
+    stoppable.signal(signal.SIGINT)
+    stoppable.wait_ended()
+    assert stoppable.processes() == {}
 
 
 def test_broker_of_somebody_else_is_used_and_left_alone(new_system, broker):

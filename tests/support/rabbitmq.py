@@ -32,10 +32,9 @@ class Broker:
 
     def start(self) -> None:
         """Start the node and wait until it accepts connections."""
-        environment = self.node.environment()
         if self._epmd is None or not self._epmd.running:
-            self._epmd = Program(self.node.epmd_command(), self._log, environment)
-        self._server = Program(self.node.server_command(), self._log, environment)
+            self._epmd = Program(self.node.command("epmd"), self._log)
+        self._server = Program(self.node.command("server"), self._log)
         assert self.node.wait_ready(READY_SECONDS), self._server.output()
         # Containers of the test's own process must not meet pooled connections to the node that was killed.
         kombu.pools.reset()
