@@ -81,6 +81,7 @@ class Gateway:
     @route("PUT", "/files/<id:file_id>/content")
     def replace_content(self, request: GatewayRequest, file_id: int) -> Response:
         """Save new content, as a new version."""
+        self.documents.find(request.identity, file_id)  # refused before its bytes: a blob of nobody's would be left
         upload = receive_content(request, self.blobs)
         return file_response(self.documents.replace_content(request, file_id, upload))
 
