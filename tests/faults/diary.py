@@ -1,0 +1,157 @@
+"""A client with a diary: every request and what came of it, so that afterwards nobody has to believe the server."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+ANSWER_SECONDS = 20.0
+"""The gateway answers within 5 s whatever is broken; a busy test machine gets four times that."""
+
+FORBIDDEN_NAME = "../escape.txt"
+"""No upload and no rename to this is ever accepted."""
+
+
+class Outcome(enum.StrEnum):
+    """What the client knows about a request."""
+
+    ACK = "ACK"
+    REJECT = "REJECT"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(slots=True)
+class Request:
+    """One request. ``doomed`` says that it must be refused; a request without an answer is ``UNKNOWN``.
+
+    ``began`` and ``ended`` are monotonic seconds. ``sha256``, ``size`` and ``name`` are what was sent, where it was.
+    """
+
+    act: str
+    user_id: int
+    file_id: int | None = None
+    name: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+    doomed: bool = False
+    began: float = field(default_factory=time.monotonic)
+    ended: float = float("inf")
+    outcome: Outcome = Outcome.UNKNOWN
+    status: int | None = None
+    answer: dict[str, Any] = field(default_factory=dict)
+    problem: str = ""
+
+
+class Diary:
+    """All requests of one attack, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.user_ids: set[int] = set()
+
+    def __iter__(self) -> Iterator[Request]:
+        return iter(self.requests)
+
+    def count(self, outcome: Outcome) -> int:
+        """How many requests have that outcome."""
+        return sum(request.outcome is outcome for request in self.requests if request.ended < float("inf"))
+
+    def write(self, path: Path) -> None:
+        """One JSON object a line, for whoever looks into a failed run."""
+        lines = (json.dumps(dataclasses.asdict(request)) for request in self.requests)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+class Person:
+    """An account that writes all it does into ``diary``. Contents and new names are never used twice."""
+
+    def __init__(self, base_url: str, login: str, password: str, diary: Diary) -> None:
+        self.base_url = base_url
+        self.diary = diary
+        body = {"login": login, "password": password}
+        answer = requests.post(f"{base_url}/login", json=body, timeout=ANSWER_SECONDS)
+        assert answer.status_code == 200, answer.text
+        self.token: str = answer.json()["access_token"]
+        self.headers = {"Authorization": f"Bearer {self.token}"}
+        self.id: int = self.get("/users/me").json()["id"]
+        diary.user_ids.add(self.id)
+
+    def get(self, path: str, **query: Any) -> requests.Response:
+        """Look without leaving a trace in the diary."""
+        return requests.get(self.base_url + path, params=query, headers=self.headers, timeout=ANSWER_SECONDS)
+
+    def upload(self, session: requests.Session, content: bytes, name: str) -> Request:
+        """A new document."""
+        request = self._begin("upload", None, name, content, doomed=name == FORBIDDEN_NAME)
+        return self._send(session, request, "POST", "/files", params={"name": name}, data=content)
+
+    def replace(self, session: requests.Session, file_id: int, content: bytes, doomed: bool = False) -> Request:
+        """New content for a document."""
+        request = self._begin("replace", file_id, None, content, doomed)
+        return self._send(session, request, "PUT", f"/files/{file_id}/content", data=content)
+
+    def rename(self, session: requests.Session, file_id: int, name: str, doomed: bool = False) -> Request:
+        """Another name for a document."""
+        request = self._begin("rename", file_id, name, None, doomed or name == FORBIDDEN_NAME)
+        return self._send(session, request, "PATCH", f"/files/{file_id}", json={"name": name})
+
+    def delete(self, session: requests.Session, file_id: int, doomed: bool = False) -> Request:
+        """A document goes into the trash."""
+        request = self._begin("delete", file_id, None, None, doomed)
+        return self._send(session, request, "DELETE", f"/files/{file_id}")
+
+    def sign_up(self, session: requests.Session, login: str) -> Request:
+        """An account for a colleague."""
+        request = self._begin("sign_up", None, login, None, False)
+        return self._send(session, request, "POST", "/users", json={"login": login, "password": password_of(login)})
+
+    def _begin(self, act: str, file_id: int | None, name: str | None, content: bytes | None, doomed: bool) -> Request:
+        request = Request(act, self.id, file_id, name, doomed=doomed)
+        if content is not None:
+            request.sha256, request.size = hashlib.sha256(content).hexdigest(), len(content)
+        self.diary.requests.append(request)
+        return request
+
+    def _send(self, session: requests.Session, request: Request, method: str, path: str, **options: Any) -> Request:
+        headers = {**self.headers, "X-Request-Id": uuid.uuid4().hex}
+        url = self.base_url + path
+        try:
+            answer = session.request(method, url, headers=headers, timeout=ANSWER_SECONDS, **options)
+            request.status = answer.status_code
+            request.answer = answer.json() if answer.content else {}
+        except (requests.RequestException, ValueError) as exc:  # ValueError: an answer that is not whole
+            request.problem = repr(exc)
+        else:
+            request.outcome = _outcome_of(request.status)
+        request.ended = time.monotonic()
+        return request
+
+
+def new_person(base_url: str, diary: Diary) -> Person:
+    """A new account, made while nothing is broken."""
+    login = f"person-{uuid.uuid4().hex[:12]}"
+    body = {"login": login, "password": password_of(login)}
+    answer = requests.post(f"{base_url}/users", json=body, timeout=ANSWER_SECONDS)
+    assert answer.status_code == 201, answer.text
+    return Person(base_url, login, body["password"], diary)
+
+
+def password_of(login: str) -> str:
+    """The password of the accounts made here."""
+    return f"pass phrase of {login}"
+
+
+def _outcome_of(status: int) -> Outcome:
+    if 200 <= status < 300:
+        return Outcome.ACK
+    return Outcome.REJECT if 400 <= status < 500 else Outcome.UNKNOWN

@@ -1,0 +1,69 @@
+"""A Socket.IO client that comes back after every break and asks for what it missed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import socketio
+
+RECONNECT_SECONDS = 0.2
+ACK_SECONDS = 10.0
+
+
+class Listener:
+    """Keeps every event that it hears after the place ``since``, in order. ``identify`` is its ``…_connect``."""
+
+    def __init__(self, url: str, identify: str, token: str, since: str, transport: str = "websocket") -> None:
+        self.heard: list[dict[str, Any]] = []
+        self.connections = 0
+        self.problems: list[str] = []
+        self.since = since
+        self._url = url
+        self._identify = identify
+        self._token = token
+        self._transport = transport
+        self._client: socketio.Client | None = None
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def place(self) -> str:
+        """The cursor of the last event heard: where to go on from."""
+        return str(self.heard[-1]["cursor"]) if self.heard else self.since
+
+    def stop(self) -> None:
+        """Leave."""
+        self._stopped = True
+        if self._client is not None:
+            self._client.disconnect()
+        self._thread.join(ACK_SECONDS)
+
+    def _run(self) -> None:
+        while not self._stopped:
+            client = self._client = socketio.Client(reconnection=False, request_timeout=ACK_SECONDS)
+            client.on("*", lambda name, *arguments, owner=client: self._hear(owner, name, *arguments))
+            try:
+                client.connect(self._url, transports=[self._transport], wait_timeout=ACK_SECONDS)
+                ack = client.call(self._identify, {"token": self._token, "since": self.place}, timeout=ACK_SECONDS)
+                if ack["ok"]:
+                    self.connections += 1
+                    client.wait()
+                elif ack["code"] != "unavailable":
+                    self.problems.append(f"{self._identify} was refused: {ack}")
+            except socketio.exceptions.SocketIOError:
+                pass  # the bridge is away, which is what these tests are about
+            finally:
+                self._client = None  # what a broken connection still brings does not count: the next one repeats it
+                client.disconnect()
+            time.sleep(RECONNECT_SECONDS)
+
+    def _hear(self, owner: socketio.Client, name: str, *arguments: Any) -> None:
+        if owner is not self._client:
+            return
+        event = arguments[0]
+        if name != f"Notify_{event.get('type')}":
+            self.problems.append(f"{name} brought {event}")
+        self.heard.append(event)
