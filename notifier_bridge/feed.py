@@ -19,7 +19,7 @@ from docsave_services.tokens import Identity
 from notifier_bridge.limits import (
     REPLAY_EVENTS_HELD_MAX,
     REPLAY_EVENTS_MAX,
-    REPLAY_STALL_SECONDS,
+    STALLED_READER_SECONDS,
 )
 from notifier_bridge.replay import Subscription, starting_place
 from notifier_bridge.rooms import ADMINS, Member, Rooms, user_room
@@ -32,11 +32,8 @@ LONGEST_PAUSE_SECONDS = 3.0
 SETTLED_SECONDS = 30.0
 """A journal that was followed for so long is sound; the next trouble is a new one."""
 BREATH_EVENTS = 100
-"""After so many events the readers get a moment, or a long catching up would make stalled readers of them all."""
 BREATH_SECONDS = 0.01
-BREATH_SECONDS_MAX = 0.25
-"""The moment is longer while a reader lags, up to this: one that takes 400 events/s keeps up, and one that takes none
-holds up the others for little more than a second in all before it is dropped."""
+"""After so many events at once the sockets' writers get a moment to run."""
 
 
 class Feed:
@@ -110,13 +107,7 @@ class Feed:
             self._deliver_one(event, Cursor(self.cursor.epoch, event["event_id"]))
             self._delivered += 1
             if self._delivered % BREATH_EVENTS == 0:
-                self._let_readers_breathe()
-
-    def _let_readers_breathe(self) -> None:
-        end = time.monotonic() + BREATH_SECONDS_MAX
-        eventlet.sleep(BREATH_SECONDS)
-        while self.rooms.somebody_lags() and time.monotonic() < end:
-            eventlet.sleep(BREATH_SECONDS)
+                eventlet.sleep(BREATH_SECONDS)
 
     def _deliver_one(self, event: FileEvent, place: Cursor) -> None:
         if event["type"] not in FILE_EVENT_TYPES:
@@ -124,19 +115,30 @@ class Feed:
         else:
             self._publish(f"Notify_{event['type']}", event, event["user_id"], event["event_id"])
         self.cursor = place
+        self._hold_laggards(place)
 
     def relay(self, event: dict[str, Any]) -> None:
         """Send an administrator's own event to its owner and all administrators. It has no place in the journal.
 
         Its ``cursor`` is replaced by the true one, so that a client that keeps the last it saw is not led astray.
         """
-        message = {**event, "cursor": str(self._known_cursor()), "relayed": True}
+        place = self._known_cursor()
+        message = {**event, "cursor": str(place), "relayed": True}
         self._publish(f"Notify_{event['type']}", message, event["user_id"], None)
+        self._hold_laggards(place)
 
     def _publish(self, name: str, payload: Mapping[str, Any], user_id: int, event_id: int | None) -> None:
         self.rooms.emit(name, payload, user_id)
         for subscription in list(self._pending):
             subscription.offer(name, payload, user_id, event_id)
+
+    def _hold_laggards(self, place: Cursor) -> None:
+        """Readers that lag leave their rooms: they get what follows ``place`` at their own pace, or are dropped."""
+        for member, identity in self.rooms.laggards():
+            subscription = Subscription(None if member.is_admin else identity.user_id, place, place)
+            self._pending.add(subscription)
+            self.rooms.hold(member, subscription)
+            self._spawn(partial(self._catch_up, member, subscription))
 
     def admit(self, member: Member, identity: Identity, as_admin: bool, since: str | int | None) -> Ack:
         """Make ``member`` that identity, from ``since`` or from now on.
@@ -180,15 +182,17 @@ class Feed:
             self._spawn(partial(self._catch_up, member, subscription))
 
     def _catch_up(self, member: Member, subscription: Subscription) -> None:
-        waiting, last_progress = len(subscription.backlog), time.monotonic()
+        taken, last_progress = subscription.taken, time.monotonic()
         while not self._advance(member, subscription):
-            if len(subscription.backlog) < waiting:
-                last_progress = time.monotonic()
-            elif time.monotonic() - last_progress > REPLAY_STALL_SECONDS:
-                self.rooms.drop(member, "replay_stalled")
-                self._forget(subscription)
-            waiting = len(subscription.backlog)
             eventlet.sleep(BREATH_SECONDS)
+            if subscription.taken > taken:
+                taken, last_progress = subscription.taken, time.monotonic()
+            elif time.monotonic() - last_progress > STALLED_READER_SECONDS:
+                self._give_up(member, subscription, "reader_stalled")
+
+    def _give_up(self, member: Member, subscription: Subscription, reason: str) -> None:
+        self.rooms.drop(member, reason)
+        self._forget(subscription)
 
     def _advance(self, member: Member, subscription: Subscription) -> bool:
         """Queue what the reader has room for; True when there is nothing left to do. Never waits."""
@@ -196,14 +200,14 @@ class Feed:
             self._pending.discard(subscription)
             return True
         if len(subscription.backlog) > 2 * REPLAY_EVENTS_MAX:
-            self.rooms.drop(member, "replay_too_slow")
-            self._forget(subscription)
+            self._give_up(member, subscription, "reader_too_slow")
             return True
         while subscription.backlog and not self.rooms.lags(member):
             name, payload = subscription.backlog.popleft()
             self.rooms.send(member, name, payload)
+            subscription.taken += 1
         reached = self.cursor is not None and self.cursor.event_id >= subscription.start.event_id
-        if subscription.backlog or not reached:
+        if subscription.backlog or not reached or self.rooms.lags(member):
             return False
         self._pending.discard(subscription)
         self.rooms.enter(member)

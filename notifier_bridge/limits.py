@@ -6,7 +6,8 @@ MESSAGE_BYTES_MAX = 64 * 1024
 """Most bytes of one message or polling body from a client; a token and an event need a few hundred."""
 
 QUEUE_PACKETS_MAX = 1000
-"""Packets that wait for one reader. With more it has stalled and is disconnected: its cursor makes that safe."""
+"""Packets that wait for one reader. From half of it on its events wait in the feed instead, at its own pace; at all of
+it the reader is disconnected, which its cursor makes safe."""
 
 POLL_PACKETS_MAX = 16
 """Packets in one polling answer: python-engineio's client gives up a connection that sends more at once."""
@@ -37,5 +38,5 @@ REPLAY_EVENTS_MAX = 10_000
 REPLAY_EVENTS_HELD_MAX = 100_000
 """Most events that all replays of a process hold together; with more, new ones are told to try again."""
 
-REPLAY_STALL_SECONDS = 20.0
-"""A socket that takes nothing of its replay for so long is disconnected."""
+STALLED_READER_SECONDS = 10.0
+"""A reader whose queue is half full and who takes nothing for so long is disconnected."""

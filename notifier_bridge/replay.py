@@ -28,6 +28,7 @@ class Subscription:
         self._heard = heard
         self.backlog: deque[tuple[str, Mapping[str, Any]]] = deque()
         self.cancelled = False
+        self.taken = 0
 
     def offer(self, name: str, payload: Mapping[str, Any], user_id: int, event_id: int | None) -> None:
         """A live message; ``event_id`` None for a relayed one, which has no place in the journal."""

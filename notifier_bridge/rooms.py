@@ -92,9 +92,17 @@ class Rooms:
         """Whether half of the socket's queue is full."""
         return self._server.waiting_packets(member.eio_sid) > QUEUE_PACKETS_MAX // 2
 
-    def somebody_lags(self) -> bool:
-        """Whether that is so for any member."""
-        return any(self.lags(member) for member in self._members.values())
+    def laggards(self) -> list[tuple[Member, Identity]]:
+        """The live members who lag since the last call."""
+        found = [self._members.get(eio_sid) for eio_sid in self._server.take_filling()]
+        return [(m, m.identity) for m in found if m is not None and m.identity is not None and m.subscription is None]
+
+    def hold(self, member: Member, subscription: Subscription) -> None:
+        """Stop live delivery until ``enter``; the member stays who it is."""
+        sid = self._server.sid_of(member.eio_sid)
+        if sid is not None and member.room is not None:
+            self._server.leave_room(sid, member.room)
+        member.subscription = subscription
 
     def drop(self, member: Member, reason: str) -> None:
         """Disconnect a socket that does not keep up."""

@@ -114,6 +114,7 @@ class StrictServer(socketio.Server):
         self.eio._async = {**self.eio._async, "websocket": StrictWebSocketWSGI}
         self.watcher: Watcher | None = None
         self._after_connect: dict[str, Callable[[], None]] = {}
+        self._filling: set[str] = set()
 
     def eio_sid_of(self, sid: str) -> str | None:
         """The transport of a Socket.IO session, or None when it has gone."""
@@ -134,6 +135,11 @@ class StrictServer(socketio.Server):
         """How many packets the reader has not taken yet."""
         socket = self.eio.sockets.get(eio_sid)
         return 0 if socket is None else int(socket.queue.qsize())
+
+    def take_filling(self) -> set[str]:
+        """The transports whose queue got more than half full since the last call."""
+        filling, self._filling = self._filling, set()
+        return filling
 
     def close_transport(self, eio_sid: str) -> None:
         """Close after what is queued; what does not go within ``GOODBYE_SECONDS`` is cut off."""
@@ -186,9 +192,11 @@ class StrictServer(socketio.Server):
         if socket is None or socket.closed:
             return
         if socket.queue.qsize() >= QUEUE_PACKETS_MAX:
-            self.drop(eio_sid, "reader_stalled")
-        else:
-            socket.queue.put(eio_pkt)
+            self.drop(eio_sid, "queue_full")
+            return
+        socket.queue.put(eio_pkt)
+        if socket.queue.qsize() > QUEUE_PACKETS_MAX // 2:
+            self._filling.add(eio_sid)
 
     def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         super()._handle_eio_connect(eio_sid, environ)

@@ -49,6 +49,8 @@ def hasty(broker, journal, tmp_path):
     }
     container = ServiceContainer(_HastyNotifier, config)
     container.start()
+    feed = next(d for d in container.dependencies if isinstance(d, LiveFeed)).feed
+    wait_until(lambda: feed.cursor)
     yield port
     container.stop()
 
@@ -105,7 +107,8 @@ MALFORMED = [
     '42[["User_connect"],1]', '42"User_connect"', "4" + "[" * 30_000, "42" + "[" * 30_000, '450-["User_connect"]',
     '459999999999-["User_connect",{"_placeholder":true,"num":0}]', "43", "43[]", "437[]", "44{}", "0", "1", "5", "6",
     "7", "9", "40/other,", '42/other,["User_connect",1]', '420["User_connect"]', '420["User_connect",1,2,3]',
-    '420["User_connect",null]', '420["User_connect",7]', '420["User_connect",[[[]]]]', '420["User_connect",{"token":[]}]',
+    '420["User_connect",null]', '420["User_connect",7]', '420["User_connect",[[[]]]]',
+    '420["User_connect",{"token":[]}]',
     '420["User_connect",{"token":"a","since":{}}]', '420["User_connect",{"token":"a","since":-1}]',
     '420["User_connect","{\\"token\\":"]', '420["User_connect","' + "[" * 20_000 + '"]', '420["Admin_connect",NaN]',
     '420["File_create",1e999]', '42' + "9" * 101 + '["User_connect",1]', "b4", "b!!!!",
@@ -207,7 +210,7 @@ def test_a_stalled_reader_is_disconnected_and_others_hear_all(bridge, journal, j
     journal.tell(events[-1])
     wait_until(lambda: len(admin.heard) >= 8000, 60)
     assert admin.ids == [event["event_id"] for event in events]
-    wait_until(lambda: "reader_stalled" in bridge.output(), 10)
+    wait_until(lambda: "reader_stalled" in bridge.output(), 20)
     assert not admin.closed
     assert len(stalled.read_until_closed()) < 8000
 
