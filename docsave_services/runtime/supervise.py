@@ -61,8 +61,10 @@ def only_one(data_dir: Path) -> Iterator[None]:
 def _prepare(resolved: dict[str, str], begun: float) -> dict[str, str]:
     """Settings complete, ports checked, broker's identity and the supervisor's configuration on disk."""
     data_dir = Path(resolved[env.DATA_DIR])
-    if not {";", "\n"}.isdisjoint(str(data_dir)):
-        raise env.EnvironmentProblem(f"{env.DATA_DIR} has a ';' or a line break in it, which supervisord cannot read")
+    if not set(";#\n").isdisjoint(str(data_dir)):
+        raise env.EnvironmentProblem(
+            f"{env.DATA_DIR} has a ';', a '#' or a line break in it, which supervisord cannot read"
+        )
     left = end_all(data_dir, LEFTOVER_SECONDS)
     if left:
         print(f"docsave: ended {left} processes that an earlier run left behind", flush=True)
