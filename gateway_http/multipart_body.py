@@ -79,7 +79,7 @@ def _events(boundary: str, pieces: Iterable[bytes]) -> Iterator[Any]:
                 beside_files += len(piece)
                 for event in parser.parse(piece):
                     if isinstance(event, MultipartSegment):
-                        is_file = event.name == "file"
+                        is_file = _parameters(event).get("name") == "file"
                         text_bytes = 0
                     elif event is not None and is_file:
                         beside_files -= len(event)

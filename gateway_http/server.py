@@ -139,8 +139,8 @@ class GatewayServer(WebServer):
         if not self._draining:
             self._draining = True
             self._serv.keepalive = False
+            self._sock.close()  # before the next line, which lets other green threads run
             self._gt.kill()
-            self._sock.close()
         end = time.monotonic() + SHUTDOWN_GRACE_SECONDS
         while self._connections and time.monotonic() < end:
             self._shut_all(only_idle=True)

@@ -28,7 +28,7 @@ from tests.support.waiting import wait_until
 
 SECRET_KEY = "a secret key for tests, 32 bytes or more"
 MAX_FILE_BYTES = 400 * 1024 * 1024
-BODY_TIMEOUT_SECONDS = 1
+BODY_TIMEOUT_SECONDS = 3
 
 
 def token(user_id: int = 1, role: Any = "user") -> str:

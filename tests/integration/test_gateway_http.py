@@ -56,7 +56,7 @@ def test_ready_shows_each_missing_part(gateway: GatewayProcess) -> None:
     answer = gateway.get("/health/ready")
     checks = answer.json()["checks"]
     assert answer.status_code == 503
-    assert answer.elapsed.total_seconds() < 2
+    assert answer.elapsed.total_seconds() < 3
     assert {name for name, check in checks.items() if check["status"] == "ok"} >= {
         "broker",
         "database",
@@ -352,7 +352,7 @@ def test_a_hundred_idle_connections_do_not_matter(gateway: GatewayProcess) -> No
     try:
         for sock in idle[:50]:
             sock.sendall(b"GET /hea")
-        assert gateway.get("/health/live").elapsed.total_seconds() < 2
+        assert gateway.get("/health/live").elapsed.total_seconds() < 3
     finally:
         for sock in idle:
             sock.close()
@@ -384,7 +384,7 @@ def test_a_dribbled_json_body_is_cut(gateway: GatewayProcess) -> None:
         started = time.monotonic()
         while not select.select([sock], [], [], 0.2)[0]:
             sock.sendall(b" ")
-            assert time.monotonic() - started < 5
+            assert time.monotonic() - started < 15
         assert problem_in(read_to_end(sock))["code"] == "body_timeout"
 
 
