@@ -17,7 +17,7 @@ for pair; do
     found "${pair%%:*}" || missing="$missing ${pair#*:}"
 done
 [ -n "$missing" ] || exit 0
-missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')
+missing=$(printf '%s\n' $missing | sort -u | xargs)
 
 if ! command -v apt-get >/dev/null 2>&1; then
     echo "docsave needs: $missing; install what provides them on this system" >&2

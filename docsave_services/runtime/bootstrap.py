@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 from nameko.cli.main import setup_yaml_parser
+from nameko.exceptions import ConfigurationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from docsave_services.db import migrate
@@ -34,7 +35,7 @@ def main() -> None:
     try:
         resolved = env.current()
         _prepare(resolved)
-    except (env.EnvironmentProblem, SQLAlchemyError, DocsaveError, OSError) as exc:
+    except (env.EnvironmentProblem, ConfigurationError, SQLAlchemyError, DocsaveError, OSError) as exc:
         time.sleep(1)  # the supervisor starts this again at once
         sys.exit(f"bootstrap: {' '.join(str(exc).split())}")
 

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +78,15 @@ def test_nameko_shell_finds_the_running_system(system):
         ["sh", "-c", shell], cwd=ROOT, input="print(n.rpc.users.health())\n", capture_output=True, text=True, timeout=60
     )
     assert "'database': 'ok'" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_probe_of_a_running_service_passes(system, service):
+    """The containers' health check finds each service of a healthy system well."""
+    command = [sys.executable, "-m", "docsave_services.runtime.probe", service]
+    environment = {**os.environ, **system.shell_environment(), "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_second_start_on_the_same_directory_is_refused(system):
