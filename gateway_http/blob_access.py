@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 from collections.abc import Callable
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
@@ -20,7 +22,19 @@ _log = get_logger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_M_ARENA_MAX = -8
+"""A parameter of glibc's ``mallopt`` (malloc.h)."""
+
+
+def _share_malloc_arenas() -> None:
+    """Let the threads share two heaps. Each of glibc's many would keep a piece or two of freed content: a download
+    of 1 GiB held 34 MB more than the gateway needs. Other C libraries have no such parameter."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+
+
 tpool.set_num_threads(STORE_THREADS)
+_share_malloc_arenas()
 tpool.QUIET = True  # errors are raised here again; eventlet would print each to stderr too
 
 
