@@ -9,6 +9,7 @@ import urllib.request
 
 import pytest
 import socketio.exceptions
+from nameko.standalone.rpc import ClusterRpcProxy
 
 from tests.support.notifier import Bridge, Journal, NodeClient, Recorder, token
 from tests.support.waiting import wait_until
@@ -300,3 +301,12 @@ def test_javascript_emit_without_argument(node, package):
     assert client.emit("User_connect")["code"] == "invalid_input"
     assert client.emit("User_connect", 1, 2)["code"] == "invalid_input"
     assert client.emit("No_such_event", 1)["code"] == "unknown_event"
+
+
+def test_health_over_rpc(broker, bridge, join):
+    """The operator and the gateway see that the journal is followed and how many sockets are open."""
+    join("User_connect", token(1))
+    with ClusterRpcProxy({"AMQP_URI": broker.amqp_uri}, timeout=5) as rpc:
+        health = rpc.notifier.health()
+    assert health["journal"] == "ok"
+    assert health["sockets"] >= 1
