@@ -9,18 +9,30 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import re
+import time
 import uuid
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from docsave_services.errors import BlobDamaged, BlobMissing
+from docsave_services.log import get_logger
 from docsave_services.storage.durable import fsync_directory, make_directories
+
+_log = get_logger(__name__)
 
 CHUNK_BYTES = 1024 * 1024
 """Content is read and written in pieces of this size."""
+
+DEAD_AFTER_SECONDS = 24 * 3600.0
+"""An unfinished upload that nobody has written to for so long is swept. Age alone decides, for other processes write
+here too; a living upload is cut when it stalls for seconds. One swept all the same fails and leaves nothing."""
+
+SWEPT_MAX = 10_000
+"""Unfinished uploads looked at in one ``prepare``, so that a start is never long."""
 
 _KEY = re.compile(r"([0-9a-f]{2})/([0-9a-f]{2})/([0-9a-f]{64})")
 
@@ -98,8 +110,11 @@ class BlobStore:
         self.staging = root / "staging"
 
     def prepare(self) -> None:
-        """Create the directories a writer needs."""
+        """Create the directories a writer needs, and sweep the uploads that died with their process long ago."""
         make_directories(self.staging)
+        with os.scandir(self.staging) as entries:
+            for entry in itertools.islice(entries, SWEPT_MAX):
+                _remove_if_dead(entry)
 
     def stage(self) -> StagedBlob:
         """Begin a new blob."""
@@ -153,6 +168,16 @@ class BlobStore:
         if not _make_durable_if_whole(target, size):
             temporary.replace(target)
         fsync_directory(target.parent)
+
+
+def _remove_if_dead(entry: os.DirEntry[str]) -> None:
+    try:
+        if time.time() - entry.stat(follow_symlinks=False).st_mtime > DEAD_AFTER_SECONDS:
+            Path(entry.path).unlink()
+    except FileNotFoundError:
+        pass  # finished, or swept by another process
+    except OSError as exc:
+        _log.warning("unfinished_upload_not_swept", name=entry.name, error=str(exc))
 
 
 def _make_durable_if_whole(path: Path, size: int) -> bool:
