@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from eventlet import tpool
+from nameko.events import BROADCAST, event_handler
 
 from backup.catalogue import Version, versions_of
 from backup.engine import ACTIVE, STANDBY, Engine
@@ -13,11 +14,15 @@ from backup.extensions import BackupEngine, before_stop
 from backup.verify import Report
 from docsave_services.contracts import BACKUP, FILE_CREATE, FILE_DELETE, FILE_UPDATE, FILES, FileEvent
 from docsave_services.errors import NotFound, Unavailable
-from docsave_services.nameko_ext import DeadlineRpc, RequestContext, durable_event_handler, rpc
+from docsave_services.nameko_ext import DeadlineRpc, RequestContext, rpc
 
 
 class Backup:
-    """Events are hints that something happened; what is copied, and that nothing is left out, the journal says."""
+    """Events are hints that something happened; what is copied, and that nothing is left out, the journal says.
+
+    So they are broadcast and kept by nobody: every process hears them, the active one at once, and what a process
+    that was down did not hear it reads from the journal.
+    """
 
     name = BACKUP
 
@@ -25,17 +30,17 @@ class Backup:
     files = DeadlineRpc(FILES)
     engine: Engine = BackupEngine()
 
-    @durable_event_handler(FILES, FILE_CREATE)
+    @event_handler(FILES, FILE_CREATE, handler_type=BROADCAST, reliable_delivery=False)
     def on_file_create(self, event: FileEvent) -> None:
         """Copy a new file's first version."""
         self.engine.offer(event)
 
-    @durable_event_handler(FILES, FILE_UPDATE)
+    @event_handler(FILES, FILE_UPDATE, handler_type=BROADCAST, reliable_delivery=False)
     def on_file_update(self, event: FileEvent) -> None:
         """Copy a changed file's new version."""
         self.engine.offer(event)
 
-    @durable_event_handler(FILES, FILE_DELETE)
+    @event_handler(FILES, FILE_DELETE, handler_type=BROADCAST, reliable_delivery=False)
     def on_file_delete(self, event: FileEvent) -> None:
         """Record a deletion; no copy is ever removed."""
         self.engine.offer(event)

@@ -290,12 +290,13 @@ def test_an_event_that_always_fails_ends_in_the_dead_letter_queue(
     Calls.failures_left = 10**6
     with entrypoint_hook(containers(dispatcher(source)), "tell") as tell:
         tell({"n": 1})
-    queue = f"{get_extension(container, durable_events.DurableEventHandler).queue.name}.dead"
+    queue = get_extension(container, durable_events.DurableEventHandler).dead_letters
     with kombu.Connection(rabbit_config["AMQP_URI"]) as connection:
         channel = connection.channel()
-        message = wait_until(lambda: channel.basic_get(queue, no_ack=True), 20)
+        queue(channel).declare()
+        message = wait_until(lambda: channel.basic_get(queue.name, no_ack=True), 20)
     assert json.loads(message.body) == {"n": 1}
-    assert 10**6 - Calls.failures_left == durable_events.MAX_DELIVERIES + 1
+    assert 10**6 - Calls.failures_left == durable_events.MAX_ATTEMPTS
 
 
 def test_a_call_after_the_broker_came_back_works(
