@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from docsave_services import __version__
 from docsave_services.contracts import GATEWAY, USERS
-from docsave_services.nameko_ext import DeadlineRpc, RequestContext
+from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext
 from docsave_services.settings import SettingsProvider
 from gateway_http.auth import Access, check_registration
 from gateway_http.blob_access import BlobStoreProvider
@@ -29,6 +29,7 @@ class Gateway:
 
     settings = SettingsProvider("secret_key")
     request_context = RequestContext()
+    prompt_stop = PromptStop()
     users = DeadlineRpc(USERS)
     documents = DocumentsProvider()
     blobs = BlobStoreProvider()

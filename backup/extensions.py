@@ -6,7 +6,6 @@ import os
 import signal
 from typing import Any
 
-import eventlet
 from eventlet import patcher
 from nameko.extensions import DependencyProvider, Entrypoint
 
@@ -19,9 +18,6 @@ from docsave_services.storage import BlobStore
 
 STOP_SECONDS = 2.5
 """A stop that takes longer is ended: everything on disk is made to survive that."""
-
-SIGNAL_SECONDS = 0.5
-"""A signal's handler only schedules the stop; eventlet looks at its schedule when it next wakes, at most this later."""
 
 
 class BackupEngine(DependencyProvider):
@@ -59,13 +55,6 @@ class BeforeStop(Entrypoint):
     worker that reads the whole backup. A process that runs services is ended after ``STOP_SECONDS`` whatever waits;
     one that only hosts a container (a test) is left alone.
     """
-
-    def start(self) -> None:
-        self.container.spawn_managed_thread(self._stay_awake, identifier="stay_awake")
-
-    def _stay_awake(self) -> None:
-        while True:
-            eventlet.sleep(SIGNAL_SECONDS)
 
     def stop(self) -> None:
         if signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, signal.SIG_IGN, None):

@@ -14,7 +14,7 @@ from backup.extensions import BackupEngine, before_stop
 from backup.verify import Report
 from docsave_services.contracts import BACKUP, FILE_CREATE, FILE_DELETE, FILE_UPDATE, FILES, FileEvent
 from docsave_services.errors import NotFound, Unavailable
-from docsave_services.nameko_ext import DeadlineRpc, RequestContext, rpc
+from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext, rpc
 
 
 class Backup:
@@ -27,6 +27,7 @@ class Backup:
     name = BACKUP
 
     request_id = RequestContext()
+    prompt_stop = PromptStop()
     files = DeadlineRpc(FILES)
     engine: Engine = BackupEngine()
 

@@ -12,7 +12,7 @@ from nameko.events import BROADCAST, event_handler
 from docsave_services.contracts import FILE_CREATE, FILE_DELETE, FILE_UPDATE, FILES, NOTIFIER, FileEvent
 from docsave_services.errors import DocsaveError, Forbidden, Unauthenticated, Unavailable
 from docsave_services.log import get_logger
-from docsave_services.nameko_ext import DeadlineRpc, RequestContext, rpc
+from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext, rpc
 from docsave_services.settings import Settings, SettingsProvider
 from docsave_services.tokens import Identity, verify_access_token
 from notifier_bridge.feed import Feed
@@ -79,6 +79,7 @@ class Notifier:
     feed: Feed = LiveFeed()
     settings: Settings = SettingsProvider("secret_key")
     request_id = RequestContext()
+    prompt_stop = PromptStop()
 
     @rpc
     def health(self) -> dict[str, Any]:

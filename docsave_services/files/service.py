@@ -13,7 +13,7 @@ from docsave_services.files import queries
 from docsave_services.files.changes import apply_changes
 from docsave_services.files.outbox import Outbox, OutboxHandle
 from docsave_services.files.protection import mark_protected
-from docsave_services.nameko_ext import RequestContext, rpc
+from docsave_services.nameko_ext import PromptStop, RequestContext, rpc
 from docsave_services.settings import Settings, SettingsProvider
 from docsave_services.storage import BlobStore
 
@@ -37,6 +37,7 @@ class FilesService:
     db: Transactions = Database()
     settings: Settings = SettingsProvider()
     request_id: str | None = RequestContext()
+    prompt_stop = PromptStop()
     outbox: OutboxHandle = Outbox()
 
     @rpc

@@ -7,7 +7,7 @@ from typing import Any
 from docsave_services.contracts import USERS, Role, User
 from docsave_services.db.provider import Database, check_database
 from docsave_services.db.transactions import Transactions
-from docsave_services.nameko_ext import RequestContext, rpc
+from docsave_services.nameko_ext import PromptStop, RequestContext, rpc
 from docsave_services.settings import Settings, SettingsProvider
 from docsave_services.tokens import ACCESS_TOKEN_SECONDS, issue_access_token
 from docsave_services.users import handlers
@@ -24,6 +24,7 @@ class UsersService:
     db: Transactions = Database()
     settings: Settings = SettingsProvider("secret_key")
     request_id: str | None = RequestContext()
+    prompt_stop = PromptStop()
 
     @rpc
     def create(self, login: str, password: str, name: str | None = None, role: Role = "user") -> User:
