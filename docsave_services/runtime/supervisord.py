@@ -16,7 +16,7 @@ from docsave_services.runtime.service import SUPERVISOR_PID
 POLL_SECONDS = 0.1
 
 
-class PromptPoller(poller.Poller):  # type: ignore[misc] # supervisor carries no types
+class PromptPoller(poller.Poller):
     """supervisord looks at signals and ended children once a second; four groups that stop one after the other would
     spend a third of the time a stop may take on waiting for it to look."""
 
