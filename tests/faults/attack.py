@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import signal
@@ -13,7 +14,7 @@ import requests
 
 from tests.faults import checker
 from tests.faults.diary import ANSWER_SECONDS, Diary, Outcome, Person, Request, new_person, password_of
-from tests.faults.evidence import journal_over_rpc, read_backups, read_blobs, read_rows
+from tests.faults.evidence import Evidence, collect, journal_over_rpc, read_rows
 from tests.faults.listener import Listener
 from tests.faults.load import Load
 from tests.support.system import System
@@ -52,11 +53,16 @@ class Target:
         self.system.wait_ready(RECOVERY_SECONDS)
         wait_until(self._backup_is_complete, QUIET_SECONDS, LOOK_SECONDS)
 
+    def collect(self) -> Evidence:
+        """All that it keeps."""
+        return collect(self.system.amqp_uri, self.db_uri, self.system.data_dir, self.system.backup_dir)
+
     def _backup_is_complete(self) -> bool:
-        root = self.system.backup_dir
-        place = json.loads((root / "state" / "cursor.json").read_bytes())
-        unfinished = any(root.rglob(".tmp-*"))
-        return (place["copied"], place["reported"]) == (read_rows(self.db_uri).last,) * 2 and not unfinished
+        root, last = self.system.backup_dir, read_rows(self.db_uri).last
+        place = {"copied": 0, "reported": 0}
+        with contextlib.suppress(FileNotFoundError):  # nothing has ever been copied
+            place = json.loads((root / "state" / "cursor.json").read_bytes())
+        return place["copied"] == place["reported"] == last and not any(root.rglob(".tmp-*"))
 
 
 class Attack:
@@ -113,19 +119,13 @@ class Attack:
 
     def violations(self) -> list[str]:
         """What contradicts what."""
-        system, diary = self.target.system, self.diary
-        rows = read_rows(self.target.db_uri)
-        journal = journal_over_rpc(system.amqp_uri)
-        blobs, staging = read_blobs(system.data_dir / "blobs")
+        evidence = self.target.collect()
+        target, diary = self.target, self.diary
         return [
-            *checker.check_answers(list(diary)),
-            *checker.check_journal(journal, rows),
-            *checker.check_diary(diary.requests, diary.user_ids, journal),
-            *checker.check_accounts(diary, rows),
-            *checker.check_blobs(blobs, staging, journal, self.target.requests, self.target.uploads_killed),
-            *checker.check_backup(read_backups(system.backup_dir), journal),
-            *self._check_recordings(journal),
-            *[problem for person in self.people for problem in _check_api(person, journal)],
+            *checker.check_answers(diary),
+            *checker.check_kept(evidence, diary, target.requests, target.uploads_killed),
+            *self._check_recordings(evidence.journal),
+            *[problem for person in self.people for problem in _check_api(person, evidence.journal)],
             *self._check_logins(),
         ]
 
@@ -133,7 +133,9 @@ class Attack:
         """Everybody goes home."""
         self.load.stop()
         for listener in self._listeners.values():
-            listener.stop()
+            listener.leave()
+        for listener in self._listeners.values():
+            listener.wait_gone()
 
     def _expected(self, journal: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
         since = [event for event in journal if event["event_id"] > self._first]

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from docsave_services.storage import blob_key
-from tests.faults.diary import Outcome, Request
-from tests.faults.evidence import Backups, Rows
+from tests.faults.diary import Diary, Outcome, Request
+from tests.faults.evidence import Backups, Evidence, Rows
 
 Event = Mapping[str, Any]
 _STATUSES = {200, 201, 204, 404, 422, 503}
@@ -37,6 +37,18 @@ def check_answers(requests: Iterable[Request]) -> list[str]:
 
 def _maybe_deleted(request: Request) -> bool:
     return request.act == "delete" and request.outcome is Outcome.UNKNOWN
+
+
+def check_kept(evidence: Evidence, diary: Diary, everything: Iterable[Request], killed: int) -> list[str]:
+    """What is kept is what ``diary`` says; ``everything`` is what was ever asked of this system."""
+    journal, rows = evidence.journal, evidence.rows
+    return [
+        *check_journal(journal, rows),
+        *check_diary(diary.requests, diary.user_ids, journal),
+        *check_accounts(diary, rows),
+        *check_blobs(evidence.blobs, evidence.staging, journal, everything, killed),
+        *check_backup(evidence.backups, journal),
+    ]
 
 
 def check_journal(journal: Sequence[Event], rows: Rows) -> list[str]:
@@ -174,14 +186,14 @@ def check_blobs(
     ``killed`` is how many uploads in progress may have died with their process and left a staging file.
     """
     found = [f"blob {key} has other bytes: {sha256}" for key, sha256 in blobs.items() if key != blob_key(sha256)]
-    wanted = {event["path"]: event for event in journal}
+    wanted = {event["path"] for event in journal}
     found += [
-        f"the blob of version {event['version']} of file {event['id']} is missing: {key}"
-        for key, event in wanted.items()
-        if key not in blobs
+        f"the blob of version {event['version']} of file {event['id']} is missing: {event['path']}"
+        for event in journal
+        if event["path"] not in blobs
     ]
     excused = {blob_key(r.sha256) for r in requests if r.sha256 and r.outcome is Outcome.UNKNOWN}
-    found += [f"blob {key} belongs to no version and to no open request" for key in set(blobs) - set(wanted) - excused]
+    found += [f"blob {key} belongs to no version and to no open request" for key in set(blobs) - wanted - excused]
     if len(staging) > killed:
         found.append(f"{len(staging)} unfinished uploads are left, {killed} at most died: {staging}")
     return found

@@ -40,6 +40,23 @@ class Backups:
     strange: list[str] = field(default_factory=list)
 
 
+@dataclass
+class Evidence:
+    """All that is kept, as it was found at one quiet moment."""
+
+    journal: list[dict[str, Any]]
+    rows: Rows
+    blobs: dict[str, str]
+    staging: list[str]
+    backups: Backups
+
+
+def collect(amqp_uri: str, db_uri: str, data_dir: Path, backup_dir: Path) -> Evidence:
+    """Read everything of a running system."""
+    blobs, staging = read_blobs(data_dir / "blobs")
+    return Evidence(journal_over_rpc(amqp_uri), read_rows(db_uri), blobs, staging, read_backups(backup_dir))
+
+
 def journal_over_rpc(amqp_uri: str) -> list[dict[str, Any]]:
     """The whole journal as ``files.changes`` tells it, page by page."""
     events: list[dict[str, Any]] = []

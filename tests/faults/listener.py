@@ -34,11 +34,15 @@ class Listener:
         """The cursor of the last event heard: where to go on from."""
         return str(self.heard[-1]["cursor"]) if self.heard else self.since
 
-    def stop(self) -> None:
-        """Leave."""
+    def leave(self) -> None:
+        """Hang up and do not come back."""
         self._stopped = True
-        if self._client is not None:
-            self._client.disconnect()
+        client = self._client
+        if client is not None:
+            client.disconnect()
+
+    def wait_gone(self) -> None:
+        """Until it has hung up."""
         self._thread.join(ACK_SECONDS)
 
     def _run(self) -> None:
@@ -50,7 +54,7 @@ class Listener:
                 ack = client.call(self._identify, {"token": self._token, "since": self.place}, timeout=ACK_SECONDS)
                 if ack["ok"]:
                     self.connections += 1
-                    client.wait()
+                    client.eio.wait()  # the client's own ``wait`` takes a second more
                 elif ack["code"] != "unavailable":
                     self.problems.append(f"{self._identify} was refused: {ack}")
             except socketio.exceptions.SocketIOError:

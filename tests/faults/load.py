@@ -55,10 +55,10 @@ class Worker:
         return request
 
     def _upload(self) -> Request:
-        return self._person.upload(self._session, self._content(), self._new_name())
+        return self._person.upload(self._session, self.new_content(), self._new_name())
 
     def _replace(self) -> Request:
-        return self._person.replace(self._session, self._rng.choice(self._mine), self._content())
+        return self._person.replace(self._session, self._rng.choice(self._mine), self.new_content())
 
     def _rename(self) -> Request:
         return self._person.rename(self._session, self._rng.choice(self._mine), self._new_name())
@@ -74,9 +74,9 @@ class Worker:
         person, session = self._person, self._session
         missing = self._rng.choice(self._gone) if self._gone else 2**31 - 1
         choices: list[Callable[[], Request]] = [
-            lambda: person.upload(session, self._content(), FORBIDDEN_NAME),
+            lambda: person.upload(session, self.new_content(), FORBIDDEN_NAME),
             lambda: person.rename(session, missing, self._new_name(), doomed=True),
-            lambda: person.replace(session, missing, self._content(), doomed=True),
+            lambda: person.replace(session, missing, self.new_content(), doomed=True),
             lambda: person.delete(session, missing, doomed=True),
         ]
         if self._mine:
@@ -87,7 +87,7 @@ class Worker:
         self._numbers += 1
         return f"{self._name}-{self._numbers}.txt"
 
-    def _content(self) -> bytes:
+    def new_content(self) -> bytes:
         """Never the same twice: equal content would hide which request it came from."""
         self._numbers += 1
         size = self._rng.randrange(LARGE_BYTES) if self._rng.random() < 0.06 else self._rng.randrange(SMALL_BYTES)

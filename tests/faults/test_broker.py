@@ -1,0 +1,58 @@
+"""The broker dies while people work, with its memory or with everything it ever knew."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+
+import pytest
+
+from tests.faults.attack import RECOVERY_SECONDS, Attack, Target
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.fault, pytest.mark.process]
+
+PORTION = 40
+
+
+def _survive(attack: Attack) -> None:
+    attack.work_undisturbed(PORTION // 2)
+    attack.assert_nothing_lost()
+
+
+def _wipe(target: Target) -> None:
+    """Take the stopped node's database away and kill it: the next one begins with nothing."""
+    system = target.system
+    mnesia = system.data_dir / "broker" / "mnesia"
+    stopped = system.kill("broker", signal.SIGSTOP)
+    mnesia.rename(mnesia.with_name("mnesia.wiped"))
+    os.kill(stopped, signal.SIGKILL)
+    wait_until(lambda: system.pid_of("broker") != stopped, RECOVERY_SECONDS, 0.2)
+    shutil.rmtree(mnesia.with_name("mnesia.wiped"))
+
+
+def test_nothing_is_lost_when_the_broker_is_killed(on_sqlite, attack_on):
+    """After kill -9 of RabbitMQ under load all services find it again by themselves, and nothing is lost or double."""
+    attack = attack_on(on_sqlite)
+    attack.strike(lambda: on_sqlite.kill("broker"), PORTION)
+    _survive(attack)
+
+
+def test_nothing_is_lost_when_the_broker_forgets_everything(on_sqlite, attack_on):
+    """With all queues gone, backup and notifier catch up from the journal; the broker was only a hint."""
+    attack = attack_on(on_sqlite)
+    attack.strike(lambda: _wipe(on_sqlite), PORTION)
+    _survive(attack)
+
+
+def test_backup_and_notifier_catch_up_with_what_a_wiped_broker_lost(on_sqlite, attack_on):
+    """Events that lay in queues of a stopped backup and notifier, and were wiped with the broker, still arrive."""
+    attack = attack_on(on_sqlite)
+    for service in ("backup", "notifier"):
+        on_sqlite.system.kill(service, signal.SIGSTOP)
+    attack.load.complete(PORTION // 2)
+    _wipe(on_sqlite)
+    for service in ("backup", "notifier"):
+        on_sqlite.system.kill(service, signal.SIGCONT)
+    _survive(attack)
