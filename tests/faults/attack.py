@@ -79,7 +79,7 @@ class Attack:
         self.people = [new_person(system.base_url, self.diary) for _ in range(2)]
         self._admin = Person(system.base_url, system.admin_login, system.admin_password, Diary())
         self._first = read_rows(target.db_uri).last
-        self._listeners = self._listen(journal_over_rpc(system.amqp_uri))
+        self.listeners = self._listen(journal_over_rpc(system.amqp_uri))
         run = f"{self.people[0].id}-{self.rng.randrange(10**6)}"
         self.load = Load(self.people, self.diary, self.rng, run)
 
@@ -132,9 +132,9 @@ class Attack:
     def close(self) -> None:
         """Everybody goes home."""
         self.load.stop()
-        for listener in self._listeners.values():
+        for listener in self.listeners.values():
             listener.leave()
-        for listener in self._listeners.values():
+        for listener in self.listeners.values():
             listener.wait_gone()
 
     def _expected(self, journal: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -146,14 +146,14 @@ class Attack:
         expected = self._expected(journal_over_rpc(self.target.system.amqp_uri))
         lasts = {who: events[-1]["cursor"] for who, events in expected.items() if events}
         try:
-            wait_until(lambda: all(self._listeners[who].place == last for who, last in lasts.items()), QUIET_SECONDS)
+            wait_until(lambda: all(self.listeners[who].place == last for who, last in lasts.items()), QUIET_SECONDS)
         except AssertionError:
             return  # the comparison says which event is missing, and of whom
 
     def _check_recordings(self, journal: list[dict[str, Any]]) -> list[str]:
-        found = [problem for listener in self._listeners.values() for problem in listener.problems]
+        found = [problem for listener in self.listeners.values() for problem in listener.problems]
         for who, expected in self._expected(journal).items():
-            found += checker.check_heard(who, self._listeners[who].heard, expected)
+            found += checker.check_heard(who, self.listeners[who].heard, expected)
         return found
 
     def _check_logins(self) -> list[str]:

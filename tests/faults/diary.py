@@ -51,6 +51,11 @@ class Request:
     answer: dict[str, Any] = field(default_factory=dict)
     problem: str = ""
 
+    @property
+    def never_left(self) -> bool:
+        """Whether nobody even accepted the connection."""
+        return "NewConnectionError" in self.problem
+
 
 class Diary:
     """All requests of one attack, in the order in which they began."""

@@ -9,6 +9,7 @@ from typing import Any
 import socketio
 
 RECONNECT_SECONDS = 0.2
+LOOK_SECONDS = 0.05
 ACK_SECONDS = 10.0
 
 
@@ -37,9 +38,6 @@ class Listener:
     def leave(self) -> None:
         """Hang up and do not come back."""
         self._stopped = True
-        client = self._client
-        if client is not None:
-            client.disconnect()
 
     def wait_gone(self) -> None:
         """Until it has hung up."""
@@ -54,7 +52,7 @@ class Listener:
                 ack = client.call(self._identify, {"token": self._token, "since": self.place}, timeout=ACK_SECONDS)
                 if ack["ok"]:
                     self.connections += 1
-                    client.eio.wait()  # the client's own ``wait`` takes a second more
+                    self._stay(client)
                 elif ack["code"] != "unavailable":
                     self.problems.append(f"{self._identify} was refused: {ack}")
             except socketio.exceptions.SocketIOError:
@@ -63,6 +61,10 @@ class Listener:
                 self._client = None  # what a broken connection still brings does not count: the next one repeats it
                 client.disconnect()
             time.sleep(RECONNECT_SECONDS)
+
+    def _stay(self, client: socketio.Client) -> None:
+        while client.connected and not self._stopped:
+            time.sleep(LOOK_SECONDS)
 
     def _hear(self, owner: socketio.Client, name: str, *arguments: Any) -> None:
         if owner is not self._client:

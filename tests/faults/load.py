@@ -145,9 +145,15 @@ class Load:
         while self._permits.acquire() and not self._stopped:
             self._begun += 1
             try:
-                if worker.one().outcome is Outcome.UNKNOWN:
-                    time.sleep(rng.uniform(*BACK_OFF_SECONDS))
+                request = worker.one()
             except Exception as exc:  # an error of the test itself: shown when the portion ends
                 self._failures.append(exc)
-            finally:
+                self._done += 1
+                continue
+            if request.outcome is Outcome.UNKNOWN:
+                time.sleep(rng.uniform(*BACK_OFF_SECONDS))
+            if request.never_left:  # it does not count: a closed door would use up the portion in no time
+                self._begun -= 1
+                self._permits.release()
+            else:
                 self._done += 1

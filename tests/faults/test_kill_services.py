@@ -30,3 +30,5 @@ def test_nothing_is_lost_when_a_service_is_killed(request, attack_on, service, d
         attack.strike(lambda: target.kill(service), PORTION)
     attack.work_undisturbed(PORTION // 2)
     attack.assert_nothing_lost()
+    if service == "notifier":
+        assert all(listener.connections > 1 for listener in attack.listeners.values())
