@@ -1,18 +1,36 @@
 # docsave: `make run` starts the system, `make test` proves it. See README.md.
 .POSIX:
-.PHONY: requirements run test lint format shell lock secrets clean broker-program test-programs
+
+TEST_GROUPS = test-faults test-integration-a-f test-integration-g-n test-integration-o-z test-e2e-and-unit
+.PHONY: requirements run test $(TEST_GROUPS) lint format shell lock secrets clean broker-program test-programs
 
 VENV = .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 PACKAGES = docsave_services gateway_http notifier_bridge backup
-ARGS =
 
 run: $(VENV)/run.stamp broker-program
 	@exec $(BIN)/python -m docsave_services.runtime.supervise --with-parent
 
+# The tests mostly wait (for a node to start, for a service to stop), so three groups run at a time, each with a broker
+# and a database server of its own. `make test ARGS="tests/unit -x"` runs what you name, in one process.
 test: $(VENV)/dev.stamp node_modules/.stamp test-programs
+ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
+else
+	@$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target $(TEST_GROUPS)
+endif
+
+test-faults:
+	@$(BIN)/python -m pytest -q tests/faults
+test-e2e-and-unit:
+	@$(BIN)/python -m pytest -q tests/e2e tests/unit
+test-integration-a-f:
+	@$(BIN)/python -m pytest -q tests/integration/test_[a-f]*.py
+test-integration-g-n:
+	@$(BIN)/python -m pytest -q tests/integration/test_[g-n]*.py
+test-integration-o-z:
+	@$(BIN)/python -m pytest -q tests/integration/test_[o-z]*.py
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
