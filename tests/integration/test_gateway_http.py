@@ -53,18 +53,19 @@ def test_live_answers_with_the_version(gateway: GatewayProcess) -> None:
 
 def test_ready_shows_each_missing_part(gateway: GatewayProcess) -> None:
     """/health/ready is 503 within its deadline while services are missing, and says which."""
-    answer = gateway.get("/health/ready")
-    checks = answer.json()["checks"]
-    assert answer.status_code == 503
-    assert answer.elapsed.total_seconds() < 3
-    assert {name for name, check in checks.items() if check["status"] == "ok"} >= {
-        "broker",
-        "database",
-        "users",
-        "files",
-    }
-    assert checks["backup"]["status"] == checks["notifier"]["status"] == "failed"
-    assert gateway.directory.name not in answer.text
+    present = {"broker", "database", "users", "files"}
+
+    def checks() -> dict[str, Any] | None:
+        """Those of the first answer in which everything that is there was in time: a busy machine may be late."""
+        answer = gateway.get("/health/ready")
+        assert answer.status_code == 503
+        assert answer.elapsed.total_seconds() < 3
+        assert gateway.directory.name not in answer.text
+        found: dict[str, Any] = answer.json()["checks"]
+        return found if {name for name, check in found.items() if check["status"] == "ok"} >= present else None
+
+    found = wait_until(checks, 20)
+    assert found["backup"]["status"] == found["notifier"]["status"] == "failed"
 
 
 def test_unknown_path_is_a_problem(gateway: GatewayProcess) -> None:
