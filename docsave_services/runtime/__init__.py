@@ -1,1 +1,1 @@
-"""TODO"""
+"""Preparing, starting, supervising and stopping the processes of the system."""
