@@ -21,12 +21,17 @@ from backup.errors import EntryConflict, MalformedEvent
 from backup.names import content_name, content_prefix, json_name
 from docsave_services.contracts import FILE_DELETE, FILE_EVENT_TYPES, FileEvent
 from docsave_services.storage import BlobStore, blob_key
-from docsave_services.storage.durable import fsync_directory, is_left_behind, temporary_beside, write_file
+from docsave_services.storage.durable import (
+    DurableDirectories,
+    fsync_directory,
+    is_left_behind,
+    temporary_beside,
+    write_file,
+)
 
 HISTORY = "history"
 OBJECTS = "objects"
 DIRECTORY_MODE = 0o750
-KNOWN_DIRECTORIES_MAX = 100_000
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _IDENTITY = ("event_id", "type", "id", "user_id", "name", "size", "sha256", "version", "at")
@@ -48,7 +53,7 @@ class History:
         self.root = root
         self._blobs = blobs
         self._check = check
-        self._durable: set[Path] = set()
+        self._directories = DurableDirectories(root, DIRECTORY_MODE)
         self._links: bool | None = None
 
     def write(self, event: FileEvent, cancelled: Callable[[], bool] = never) -> Written:
@@ -61,7 +66,7 @@ class History:
         validate(event)
         self._check()
         directory = self.root / HISTORY / str(event["user_id"]) / str(event["id"])
-        self._make_directory(directory)
+        self._directories.make(directory)
         described = _is_described(directory / json_name(event["version"]), event)
         aside = None
         if event["type"] != FILE_DELETE:
@@ -112,7 +117,7 @@ class History:
     def _ensure_object(self, source: Source, cancelled: Callable[[], bool]) -> tuple[Path, str | None]:
         """The object of that content, whole; and the name under which a damaged one was set aside."""
         item = self.root / OBJECTS / blob_key(source.sha256)
-        self._make_directory(item.parent)
+        self._directories.make(item.parent)
         aside = None
         if os.path.lexists(item):
             if matches(item, source.sha256, source.size, cancelled):
@@ -138,20 +143,6 @@ class History:
                 first.unlink(missing_ok=True)
                 second.unlink(missing_ok=True)
         return self._links
-
-    def _make_directory(self, path: Path) -> None:
-        """Create ``path`` below ``root`` so that it survives a power cut.
-
-        One that exists may have been made by a process killed before it could fsync: the first use makes sure.
-        """
-        if path == self.root or (path in self._durable and path.is_dir()):
-            return
-        self._make_directory(path.parent)
-        path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
-        fsync_directory(path.parent)
-        if len(self._durable) >= KNOWN_DIRECTORIES_MAX:
-            self._durable.clear()
-        self._durable.add(path)
 
 
 def event_json(event: FileEvent) -> bytes:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from docsave_services.errors import BlobDamaged, BlobMissing
 from docsave_services.log import get_logger
-from docsave_services.storage.durable import fsync_directory, make_directories
+from docsave_services.storage.durable import DurableDirectories, fsync_directory, make_directories
 
 _log = get_logger(__name__)
 
@@ -108,6 +108,7 @@ class BlobStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.staging = root / "staging"
+        self._directories = DurableDirectories(root)
 
     def prepare(self) -> None:
         """Create the directories a writer needs, and sweep the uploads that died with their process long ago."""
@@ -164,7 +165,7 @@ class BlobStore:
 
     def _adopt(self, temporary: Path, sha256: str, size: int) -> None:
         target = self._path(blob_key(sha256))
-        make_directories(target.parent)
+        self._directories.make(target.parent)
         if not _make_durable_if_whole(target, size):
             temporary.replace(target)
         fsync_directory(target.parent)

@@ -42,6 +42,32 @@ def make_directories(path: Path, mode: int = 0o750) -> None:
     fsync_directory(path.parent)
 
 
+class DurableDirectories:
+    """Directories below ``root`` that are known to survive a power cut.
+
+    One that exists may have been made a moment ago by a process that has not come to its fsync, or was killed before:
+    what is written into it would be lost with it. So the first use in this process makes sure.
+    """
+
+    KNOWN_MAX = 100_000
+
+    def __init__(self, root: Path, mode: int = 0o750) -> None:
+        self._root = root
+        self._mode = mode
+        self._known: set[Path] = set()
+
+    def make(self, path: Path) -> None:
+        """Create ``path`` where it is missing; when this returns, it and all between ``root`` and it are durable."""
+        if path == self._root or (path in self._known and path.is_dir()):
+            return
+        self.make(path.parent)
+        path.mkdir(mode=self._mode, exist_ok=True)
+        fsync_directory(path.parent)
+        if len(self._known) >= self.KNOWN_MAX:
+            self._known.clear()
+        self._known.add(path)
+
+
 def write_file(path: Path, content: bytes, mode: int = 0o640) -> None:
     """Replace or create ``path`` with ``content``: after a crash it holds the old bytes or the new, never a mix."""
     temporary = temporary_beside(path)

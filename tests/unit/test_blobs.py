@@ -137,3 +137,25 @@ def test_content_is_synced_before_its_name_and_the_name_before_the_answer(
     save(store, b"ordered")
     assert steps[0] == "fsync file"
     assert steps[-2:] == ["rename", "fsync directory"]
+
+
+def test_a_directory_of_another_process_is_synced_before_it_is_relied_on(
+    store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever made it may not have come to its fsync: a blob in it would vanish with it in a power cut."""
+    synced: list[str] = []
+    real_fsync = os.fsync
+
+    def fsync(fd: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{fd}").resolve()))
+        real_fsync(fd)
+
+    key = blob_key(hashlib.sha256(b"content").hexdigest())
+    target = store.root / key
+    target.parent.mkdir(parents=True)
+    monkeypatch.setattr(os, "fsync", fsync)
+    save(store, b"content")
+    assert {str(store.root), str(target.parent.parent), str(target.parent)} <= set(synced)
+    before = len(synced)
+    save(store, b"content")
+    assert len(synced) - before == 3  # the new file, the existing blob, its directory
