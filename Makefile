@@ -2,7 +2,7 @@
 .POSIX:
 
 TEST_GROUPS = test-faults test-integration-a-f test-integration-g-n test-integration-o-z test-e2e-and-unit
-.PHONY: requirements run test $(TEST_GROUPS) lint format shell lock secrets clean broker-program test-programs
+.PHONY: requirements run test faults $(TEST_GROUPS) lint format shell lock secrets clean broker-program test-programs
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -31,6 +31,11 @@ test-integration-g-n:
 	@$(BIN)/python -m pytest -q tests/integration/test_[g-n]*.py
 test-integration-o-z:
 	@$(BIN)/python -m pytest -q tests/integration/test_[o-z]*.py
+
+# The fault tests with other random moments: `make faults SEEDS="7 8 9"`. A failing seed is printed and can be repeated.
+SEEDS = 1 2 3
+faults: $(VENV)/dev.stamp test-programs
+	@for seed in $(SEEDS); do echo "seed $$seed"; DOCSAVE_FAULT_SEED=$$seed $(BIN)/python -m pytest -q tests/faults || exit 1; done
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
