@@ -1,6 +1,7 @@
 """The files service on the bus: what is committed is told, once it is answered, and told later if it could not be."""
 
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,13 +54,21 @@ def service(config: dict[str, Any], heard: "Heard") -> Iterator[ServiceContainer
 class Heard:
     """A queue bound to the events of files, as any listener's."""
 
-    def __init__(self, amqp_uri: str) -> None:
-        self.connection = kombu.Connection(amqp_uri)
+    def __init__(self, amqp_uri: str, durable_name: str = "") -> None:
+        self._amqp_uri = amqp_uri
+        self._name = durable_name
+        self.events: list[dict[str, Any]] = []
+        self.connect()
+
+    def connect(self) -> None:
+        """Open the queue, again after the broker was away: only one with a name is still there then."""
+        self.connection = kombu.Connection(self._amqp_uri)
         self.channel = self.connection.channel()
         exchange = kombu.Exchange("files.events", "topic", durable=True)
-        self.queue = kombu.Queue("", exchange, routing_key="#", exclusive=True)(self.channel)
+        kept = bool(self._name)
+        queue = kombu.Queue(self._name, exchange, routing_key="#", exclusive=not kept, durable=kept)
+        self.queue = queue(self.channel)
         self.queue.declare()
-        self.events: list[dict[str, Any]] = []
 
     def fetch(self) -> list[dict[str, Any]]:
         """All events so far."""
@@ -168,13 +177,15 @@ def test_a_broker_that_is_killed_costs_no_event(
     monkeypatch.setattr(outbox, "RELAY_AFTER_SECONDS", 0.5)
     files.create(user_id=documents.user_id, name="before", blob=documents.blob(b"1"))
     wait_until(lambda: unmarked(documents) == 0)
+    listener = Heard(config["AMQP_URI"], f"heard-{uuid.uuid4().hex}")
     broker.kill()
     documents.apply(documents.create("meanwhile"))
     broker.start()
-    heard = Heard(config["AMQP_URI"])
-    wait_until(lambda: "meanwhile" in [e["name"] for e in heard.fetch()], 40)
+    listener.connect()
+    wait_until(lambda: "meanwhile" in [e["name"] for e in listener.fetch()], 40)
     wait_until(lambda: unmarked(documents) == 0)
-    heard.connection.release()
+    listener.channel.queue_delete(listener.queue.name)
+    listener.connection.release()
 
 
 def test_the_backup_reports_what_it_holds(files: Any, documents: Documents) -> None:

@@ -369,7 +369,16 @@ def test_connections_are_bounded(gateway: GatewayProcess) -> None:
         for sock in held:
             with contextlib.suppress(OSError):
                 sock.sendall(b"GET /hea")
-        wait_until(lambda: problem_in(gateway.raw(b""))["code"] == "unavailable")
+
+        def refused() -> bool:
+            """Whether one more is; one that still found a place keeps it."""
+            sock = gateway.connect()
+            held.append(sock)
+            sock.sendall(b"GET /hea")
+            answered = bool(select.select([sock], [], [], 1)[0])
+            return answered and problem_in(read_to_end(sock))["code"] == "unavailable"
+
+        wait_until(refused)
     finally:
         for sock in held:
             sock.close()
