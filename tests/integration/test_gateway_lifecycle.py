@@ -97,7 +97,7 @@ def test_a_broker_that_goes_away(gateway: GatewayProcess, broker: Broker, desk: 
     """Without its broker the gateway answers 503 in time and shows why; when it is back all works by itself."""
     row = desk.add(b"hello", gateway.blob_dir)
     path = f"/files/{row['id']}/content"
-    assert gateway.get(path, headers=bearer()).content == b"hello"
+    wait_until(lambda: gateway.get(path, headers=bearer()).content == b"hello", 30)  # a busy machine is slow to begin
     broker.kill()
     try:
         answer = gateway.get(path, headers=bearer())
