@@ -54,11 +54,18 @@ class RpcCaller:
     def __call__(self, method: str, /, **arguments: Any) -> Any:
         # The message expires with the deadline: a service that comes back later must not run what nobody awaits.
         proxy = MethodProxy(self._context, self._service, method, self._reply_listener, expiration=self._deadline)
-        reply = None
+        reply, asked = None, False
         timeout = eventlet.Timeout(self._deadline, RpcTimeout(f"{self._service} did not answer in time"))
         try:
+            # In a process that is starting: an answer that comes before there is a queue for it is lost.
+            self._reply_listener.queue_consumer._consumers_ready.wait()
+            asked = True
             reply = proxy._call(**arguments)
             return reply.result()
+        except RpcTimeout as exc:
+            if asked:
+                raise
+            raise Unavailable("the message broker does not answer") from exc
         except DocsaveError:
             raise
         except UnknownService as exc:

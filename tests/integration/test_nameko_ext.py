@@ -96,6 +96,7 @@ def containers(rabbit_config: dict[str, Any]) -> Iterator[Callable[[type], Servi
         running.append(container)
         return container
 
+    start.config = config  # type: ignore[attr-defined] # for a test that starts one by itself
     yield start
     for container in running:
         container.kill()
@@ -312,3 +313,25 @@ def test_a_call_after_the_broker_came_back_works(
             return bool(hook("echo", value=2) == 2)
 
         wait_until(works, 30)
+
+
+def test_a_call_waits_for_the_queue_of_its_answer(containers: Any, names: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first call of a process that is still starting is answered, not lost with the seconds of its deadline."""
+    containers(callee(names))
+    starting = ServiceContainer(caller(names), config=containers.config)
+    listener = get_extension(starting, DeadlineRpc).rpc_reply_listener
+    real_start = type(listener.queue_consumer).start
+
+    def late_start(consumer: Any) -> None:
+        if consumer is listener.queue_consumer:
+            eventlet.sleep(0.3)
+        real_start(consumer)
+
+    monkeypatch.setattr(type(listener.queue_consumer), "start", late_start)
+    thread = eventlet.spawn(starting.start)
+    try:
+        with entrypoint_hook(starting, "call") as hook:
+            assert hook("echo", value="first") == "first"
+    finally:
+        thread.wait()
+        starting.kill()
