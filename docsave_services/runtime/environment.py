@@ -20,6 +20,7 @@ CONFIG = ROOT / "config.yml"
 AMQP_URI = "DOCSAVE_AMQP_URI"
 DB_URI = "DOCSAVE_DB_URI"
 SECRET_KEY = "DOCSAVE_SECRET_KEY"  # noqa: S105 - the name of a variable
+SECRET_KEY_PREVIOUS = "DOCSAVE_SECRET_KEY_PREVIOUS"  # noqa: S105 - the name of a variable
 ADMIN_PASSWORD = "DOCSAVE_ADMIN_PASSWORD"  # noqa: S105 - the name of a variable
 DATA_DIR = "DOCSAVE_DATA_DIR"
 BACKUP_DIR = "DOCSAVE_BACKUP_DIR"
@@ -27,7 +28,7 @@ HOST = "DOCSAVE_HOST"
 PORT = "DOCSAVE_PORT"
 NOTIFIER_PORT = "DOCSAVE_NOTIFIER_PORT"
 
-FROM_FILES = (AMQP_URI, DB_URI, SECRET_KEY, ADMIN_PASSWORD)
+FROM_FILES = (AMQP_URI, DB_URI, SECRET_KEY, SECRET_KEY_PREVIOUS, ADMIN_PASSWORD)
 """Settings that hold a secret: each may be given as a file, named in ``<variable>_FILE``."""
 
 DEFAULTS = {
@@ -62,9 +63,10 @@ def resolve(environ: Mapping[str, str]) -> dict[str, str]:
         resolved[name] = resolved.get(name) or default
     for name in (DATA_DIR, BACKUP_DIR):
         resolved[name] = str((ROOT / resolved[name]).absolute())
-    key = resolved.get(SECRET_KEY, "")
-    if key and len(key.encode()) < SECRET_KEY_MIN_BYTES:
-        raise EnvironmentProblem(f"{SECRET_KEY} is shorter than {SECRET_KEY_MIN_BYTES} bytes")
+    for name in (SECRET_KEY, SECRET_KEY_PREVIOUS):
+        key = resolved.get(name, "")
+        if key and len(key.encode()) < SECRET_KEY_MIN_BYTES:
+            raise EnvironmentProblem(f"{name} is shorter than {SECRET_KEY_MIN_BYTES} bytes")
     return resolved
 
 

@@ -8,28 +8,37 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import secrets
 from functools import cache
 
 import bcrypt
 from eventlet import tpool
+from eventlet.semaphore import Semaphore
 
 ROUNDS = 12
 """bcrypt's cost, 2**12 iterations; OWASP's password storage cheat sheet asks for 10 at least."""
+
+_HASHING = Semaphore(max(1, os.cpu_count() or 1))
+"""More hashes at once than processors would end no sooner; they would only keep the threads from the database's
+commits, and the processors from everybody else."""
 
 _SCHEME = "sha384-bcrypt:"
 
 
 def hash_password(password: str) -> str:
     """A salted hash to store, marked with its scheme so that another may follow."""
-    hashed: bytes = tpool.execute(bcrypt.hashpw, _prehash(password), bcrypt.gensalt(ROUNDS))
+    with _HASHING:
+        hashed: bytes = tpool.execute(bcrypt.hashpw, _prehash(password), bcrypt.gensalt(ROUNDS))
     return _SCHEME + hashed.decode("ascii")
 
 
 def verify_password(password: str, stored: str | None) -> bool:
     """Whether ``password`` has the hash ``stored``; None (no such account) takes the same time and is False."""
     reference = _absent_hash() if stored is None else stored
-    matches: bool = tpool.execute(bcrypt.checkpw, _prehash(password), reference.removeprefix(_SCHEME).encode("ascii"))
+    hashed = reference.removeprefix(_SCHEME).encode("ascii")
+    with _HASHING:
+        matches: bool = tpool.execute(bcrypt.checkpw, _prehash(password), hashed)
     return matches and stored is not None
 
 
