@@ -6,25 +6,34 @@ from nameko.timer import timer
 
 from docsave_services.contracts import (
     USERS,
+    ApiKey,
+    AuditPage,
+    NewApiKey,
     RevocationPage,
     Role,
     TokenPair,
     User,
     UserDetails,
     UserPage,
+    VerifiedKey,
 )
+from docsave_services.db import audit
 from docsave_services.db.audit import Actor
 from docsave_services.db.provider import Database, check_database
 from docsave_services.db.transactions import Transactions
+from docsave_services.errors import Unauthenticated
 from docsave_services.nameko_ext import PromptStop, RequestContext, rpc
 from docsave_services.settings import Settings, SettingsProvider
-from docsave_services.users import handlers, log_in, revoked, sessions
+from docsave_services.times import from_text
+from docsave_services.users import handlers, keys, log_in, revoked, sessions
 from docsave_services.users.handlers import Keep, Powers
 from docsave_services.users.housekeeping import INTERVAL_SECONDS, forget_old
 from docsave_services.users.news import Announce, News
 
+# The service has a method called list, so its signatures need other names for lists.
 Users = list[User]
-"""The service has a method called list, so its signature needs another name."""
+ApiKeys = list[ApiKey]
+Scopes = list[str]
 
 
 class UsersService:
@@ -72,8 +81,9 @@ class UsersService:
         """Trade a refresh token for a new pair; see ``sessions.refresh``."""
         try:
             return sessions.refresh(self.db, self.settings.keys, refresh_token, address)
-        finally:
-            self.announce()
+        except Unauthenticated:
+            self.announce()  # a token used twice has ended its session
+            raise
 
     @rpc
     def log_out(self, refresh_token: str, address: str | None = None) -> None:
@@ -126,6 +136,58 @@ class UsersService:
     def list(self, limit: int | None = None, after: str | None = None, q: str | None = None) -> Users | UserPage:
         """Every account, oldest first; with ``limit`` a page of them as an administrator sees them."""
         return handlers.list_users(self.db) if limit is None else handlers.page_users(self.db, limit, after, q)
+
+    @rpc
+    def create_key(
+        self,
+        user_id: int,
+        scopes: Scopes,
+        name: str | None = None,
+        expires_at: str | None = None,
+        by: int | None = None,
+        address: str | None = None,
+        session_id: str | None = None,
+        key_id: int | None = None,
+    ) -> NewApiKey:
+        """A new API key; the only answer that holds the key itself."""
+        actor = Actor(by, address, session_id, key_id)
+        return keys.create_key(self.db, user_id, name, scopes, expires_at, actor)
+
+    @rpc
+    def list_keys(self, user_id: int) -> ApiKeys:
+        """The API keys of a user."""
+        return keys.list_keys(self.db, user_id)
+
+    @rpc
+    def revoke_key(
+        self,
+        user_id: int,
+        key_id: int,
+        by: int | None = None,
+        address: str | None = None,
+        session_id: str | None = None,
+    ) -> None:
+        """End an API key of a user. ``key_id`` is that key: a key cannot revoke keys."""
+        keys.revoke_key(self.db, user_id, key_id, Actor(by, address, session_id))
+        self.announce()
+
+    @rpc
+    def verify_key(self, key: str) -> VerifiedKey:
+        """Who acts with this API key; ``unauthenticated`` for one that is not good."""
+        return keys.verify_key(self.db, key)
+
+    @rpc
+    def audit(
+        self,
+        limit: int = 100,
+        after: str | None = None,
+        action: str | None = None,
+        user_id: int | None = None,
+        since: str | None = None,
+    ) -> AuditPage:
+        """A page of the audit trail, newest first; ``since`` is an RFC 3339 time."""
+        start = None if since is None else from_text("since", since)
+        return self.db.read(lambda s: audit.read(s, limit, after, action, user_id, start))
 
     @rpc
     def health(self) -> dict[str, str]:
