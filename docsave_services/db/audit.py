@@ -17,7 +17,7 @@ from docsave_services.times import now, to_text
 
 LIMIT_MAX = 1000
 
-ACTIONS = (
+ACTIONS: tuple[str, ...] = (
     "login",
     "login_failed",
     "logout",
@@ -80,6 +80,10 @@ def read(
     """Up to ``limit`` lines, newest first, from the cursor ``after``; lines written meanwhile shift nothing."""
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= LIMIT_MAX:
         raise InvalidInput.for_field("limit", f"must be from 1 to {LIMIT_MAX}")
+    if action is not None and action not in ACTIONS:
+        raise InvalidInput.for_field("action", f"must be one of {', '.join(ACTIONS)}")
+    if user_id is not None and (isinstance(user_id, bool) or not isinstance(user_id, int)):
+        raise InvalidInput.for_field("user_id", "must be an id")
     query = select(AuditRow).order_by(AuditRow.id.desc()).limit(limit + 1)
     if after is not None:
         query = query.where(AuditRow.id < _place(after))
