@@ -187,6 +187,20 @@ def update_user(
     return user
 
 
+def end_sessions(transactions: Transactions, user_id: int, actor: Actor = OPERATOR) -> int:
+    """End every session and every access token of the account; returns how many sessions were live."""
+
+    def end(session: Session) -> int:
+        row = find_user(session, user_id, lock=True)
+        ended = len(revoke_sessions(session, user_id))
+        row.token_version += 1
+        audit.record(session, "sessions_revoked", user_id, actor, sessions=ended)
+        revoked.revoke(session, [("user", user_id, row.token_version)])
+        return ended
+
+    return transactions.write(end)
+
+
 def find_user(session: Session, user_id: int, lock: bool = False) -> UserRow:
     """The account's row, or ``NotFound``."""
     row = session.get(UserRow, user_id, with_for_update=lock) if is_id(user_id) else None

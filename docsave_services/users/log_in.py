@@ -26,5 +26,6 @@ def log_in(
 
 
 def _verified(transactions: Transactions, login: str, password: str, address: str | None) -> UserRow:
-    with Attempt(transactions, login, address):
-        return verify_credentials(transactions, login, password, Actor(None, address))
+    actor = Actor(None, address)
+    with Attempt(transactions, login, actor.address):
+        return verify_credentials(transactions, login, password, actor)
