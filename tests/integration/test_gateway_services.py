@@ -1,7 +1,10 @@
 """The gateway with the real users and files services behind it, as processes, on SQLite and a real broker."""
 
+import statistics
+import time
 from collections.abc import Iterator
 
+import eventlet
 import pytest
 import requests
 from nameko.standalone.rpc import ClusterRpcProxy
@@ -282,3 +285,20 @@ def test_the_trail_tells_who_did_what_from_where(gateway: GatewayProcess) -> Non
     assert PASSWORD not in trail.text
     assert key["key"] not in trail.text
     problem_of(olga.ask("GET", "/audit"), 403, "forbidden")
+
+
+def test_log_ins_do_not_hold_up_other_requests(gateway: GatewayProcess) -> None:
+    """While 20 log-ins are at bcrypt, metadata requests take a fraction of what one log-in takes: they do not queue."""
+    petra = Person(gateway, "petra")
+    path = f"/files/{petra.save('a.txt', b'x')['id']}"
+    log_ins = [eventlet.spawn(petra.log_in, "petra", PASSWORD) for _ in range(20)]
+    started, waits = time.monotonic(), []
+    while not all(one.dead for one in log_ins):
+        before = time.monotonic()
+        assert petra.ask("GET", path).ok
+        waits.append(time.monotonic() - before)
+        eventlet.sleep(0.01)
+    all_log_ins = time.monotonic() - started
+    assert len(waits) >= 20
+    assert statistics.median(waits) < all_log_ins / 20
+    assert max(waits) < all_log_ins / 4
