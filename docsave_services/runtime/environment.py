@@ -73,7 +73,9 @@ def resolve(environ: Mapping[str, str]) -> dict[str, str]:
 def add_secrets(resolved: Mapping[str, str]) -> dict[str, str]:
     """``resolved`` with the key and the first administrator's password, generated into the data directory if unset.
 
-    One process at a time may do this for a data directory. A file that exists is never written again.
+    One process at a time may do this for a data directory. A file that exists is never written again. To replace the
+    key, rename ``secret_key`` to ``secret_key_previous`` and restart: a new one is generated, tokens of the old one
+    stay good. A quarter of an hour later the old one may be deleted.
     """
     directory = secrets_directory(resolved)
     make_directories(directory, 0o700)
@@ -85,6 +87,9 @@ def add_secrets(resolved: Mapping[str, str]) -> dict[str, str]:
         if not path.exists():
             write_file(path, secrets.token_urlsafe(24 if name == ADMIN_PASSWORD else 48).encode() + b"\n", 0o600)
         complete[name] = _read(name, path)
+    previous = directory / "secret_key_previous"
+    if not complete.get(SECRET_KEY_PREVIOUS) and previous.exists():
+        complete[SECRET_KEY_PREVIOUS] = _read(SECRET_KEY_PREVIOUS, previous)
     return resolve(complete)
 
 
@@ -119,7 +124,7 @@ def _read(name: str, path: Path) -> str:
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else "not UTF-8"
         raise EnvironmentProblem(f"{name}: cannot read {path}: {reason}") from exc
-    if not value:
+    if not value and name != SECRET_KEY_PREVIOUS:  # a container's secret is a file even while there is none
         raise EnvironmentProblem(f"{name}: {path} is empty")
     return value
 
