@@ -30,6 +30,8 @@ def services(broker: Broker) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def gateway(broker: Broker, services: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     gateway = GatewayProcess(broker.amqp_uri, tmp_path_factory.mktemp("gateway"), TRUSTED_PROXIES="127.0.0.0/8,::1")
+    # Its port is open a moment before it can hear answers over the bus; a request in between is 503.
+    wait_until(lambda: gateway.get("/files/1", headers=bearer()).status_code == 404, 20)
     yield gateway
     gateway.stop()
 
@@ -427,6 +429,7 @@ def test_addresses_behind_a_proxy_that_is_not_trusted_do_not_count(
     plain = GatewayProcess(broker.amqp_uri, tmp_path_factory.mktemp("plain"))
     try:
         DESK.answers["log_in"] = PAIR
+        wait_until(lambda: plain.get("/files/1", headers=bearer()).status_code == 404, 20)
         plain.request("POST", "/login", json={"login": "anna", "password": "pw"}, headers=via(PROXY))
         assert asked("log_in")[0]["address"] == "127.0.0.1"
     finally:
