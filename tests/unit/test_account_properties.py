@@ -3,12 +3,14 @@
 import unicodedata
 
 import pytest
+from eventlet.semaphore import Semaphore
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from docsave_services.db.models import LOGIN_KEY_CHARACTERS
 from docsave_services.domain.accounts import login_key, login_problem, password_problem
 from docsave_services.domain.common_passwords import is_common
+from docsave_services.errors import Unavailable
 from docsave_services.users import passwords
 
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()), max_size=300)
@@ -97,3 +99,14 @@ def test_the_key_of_a_login_fits_its_column(login: str) -> None:
 def test_passwords_that_everybody_tries_are_refused(password: str) -> None:
     """In any case and width."""
     assert password_problem(password, "ann") == "is one of the passwords that are tried first"
+
+
+def test_who_waits_too_long_for_a_hash_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crowd of log-ins is answered before its callers have gone, and nothing stays taken."""
+    monkeypatch.setattr(passwords, "TURN_SECONDS", 0.01)
+    places = Semaphore(1)
+    monkeypatch.setattr(passwords, "_HASHING", places)
+    with places, pytest.raises(Unavailable):
+        passwords.verify_password("some password", None)
+    assert not passwords.verify_password("some password", None)
+    assert places.balance == 1
