@@ -2,7 +2,7 @@
 .POSIX:
 
 TEST_GROUPS = test-faults test-integration-a-f test-integration-g-n test-integration-o-z test-e2e-and-unit
-.PHONY: requirements run test faults $(TEST_GROUPS) lint format shell lock secrets clean broker-program test-programs
+.PHONY: requirements run test faults $(TEST_GROUPS) lint format shell accounts lock secrets clean broker-program test-programs
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -50,6 +50,10 @@ format: $(VENV)/dev.stamp
 # Nameko's shell on the running system: n.rpc.files.list(user_id=1)
 shell: $(VENV)/run.stamp
 	@. "$${DOCSAVE_DATA_DIR:-data}/env" && PYTHONWARNINGS=ignore exec $(BIN)/nameko shell --config config.yml
+
+# Accounts and sessions from the machine itself: make accounts ARGS="create-admin ann" (ARGS=--help lists the rest)
+accounts: $(VENV)/run.stamp
+	@. "$${DOCSAVE_DATA_DIR:-data}/env" && PYTHONWARNINGS=ignore exec $(BIN)/python -m docsave_services.runtime.accounts $(ARGS)
 
 # The lock files hold versions and hashes, and no address of an index.
 lock: $(VENV)/dev.stamp

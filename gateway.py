@@ -4,21 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
+from nameko.events import BROADCAST, event_handler
 from werkzeug.wrappers import Response
 
 from docsave_services import __version__
-from docsave_services.contracts import GATEWAY, USERS
+from docsave_services.contracts import GATEWAY, REVOKED, USERS, Revocation
+from docsave_services.credentials import CredentialsProvider
 from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext
 from docsave_services.settings import SettingsProvider
-from gateway_http.auth import Access, check_registration
+from gateway_http.auth import Access
 from gateway_http.blob_access import BlobStoreProvider
 from gateway_http.documents import DocumentsProvider
 from gateway_http.download import content_response
 from gateway_http.readiness import Readiness, ReadinessProvider
 from gateway_http.request import GatewayRequest
-from gateway_http.responses import created_file, created_user, file_response, no_content
+from gateway_http.responses import created_file, created_key, created_user, file_response, no_content
 from gateway_http.route import route
-from gateway_http.schemas import Credentials, FileListQuery, FilePatch, NewUser, UserPatch
+from gateway_http.schemas import (
+    AuditQuery,
+    Credentials,
+    FileListQuery,
+    FilePatch,
+    NewApiKey,
+    NewUser,
+    RefreshToken,
+    UserListQuery,
+    UserPatch,
+    UserPatchByAdmin,
+)
 from gateway_http.upload import receive_content, receive_new_file
 
 
@@ -31,78 +44,136 @@ class Gateway:
     request_context = RequestContext()
     prompt_stop = PromptStop()
     users = DeadlineRpc(USERS)
+    credentials = CredentialsProvider()
     documents = DocumentsProvider()
     blobs = BlobStoreProvider()
     readiness: Readiness = ReadinessProvider()
 
-    @route("POST", "/users", access=Access.REGISTRATION)
-    def create_user(self, request: GatewayRequest) -> Response:
+    @event_handler(USERS, REVOKED, handler_type=BROADCAST, reliable_delivery=False)
+    def revoked(self, item: Revocation) -> None:
+        """A session, a user's older tokens or a key is over: refused here from now on."""
+        self.credentials.revocations.learn(item)
+
+    @route("POST", "/users", Access.REGISTRATION, body=NewUser)
+    def create_user(self, request: GatewayRequest, new: NewUser) -> Response:
         """Create an account."""
-        new = request.json_as(NewUser)
-        check_registration(self.settings, request)
-        return created_user(self.users("create", **new.model_dump(exclude_none=True)))
+        return created_user(self.users("create", **new.model_dump(exclude_none=True), **request.actor))
 
-    @route("POST", "/login", access=Access.PUBLIC)
-    def log_in(self, request: GatewayRequest) -> Any:
-        """Trade login and password for an access token."""
-        return self.users("log_in", **request.json_as(Credentials).model_dump())
+    @route("POST", "/login", Access.PUBLIC, body=Credentials)
+    def log_in(self, request: GatewayRequest, given: Credentials) -> Any:
+        """Trade login and password for an access token and a refresh token."""
+        agent = request.environ.get("HTTP_USER_AGENT")
+        return self.users("log_in", **given.model_dump(), address=request.client_address, agent=agent)
 
-    @route("GET", "/users/me")
+    @route("POST", "/token/refresh", Access.PUBLIC, body=RefreshToken, revokes=True)
+    def refresh(self, request: GatewayRequest, given: RefreshToken) -> Any:
+        """Trade a refresh token for a new pair; the old one is spent."""
+        return self.users("refresh", refresh_token=given.refresh_token, address=request.client_address)
+
+    @route("POST", "/logout", Access.PUBLIC, body=RefreshToken, revokes=True)
+    def log_out(self, request: GatewayRequest, given: RefreshToken) -> Response:
+        """End the session that a refresh token belongs to."""
+        self.users("log_out", refresh_token=given.refresh_token, address=request.client_address)
+        return no_content()
+
+    @route("GET", "/users/me", Access.PERSON)
     def get_me(self, request: GatewayRequest) -> Any:
         """The caller's account."""
         return self.users("get", user_id=request.identity.user_id)
 
-    @route("PATCH", "/users/me")
-    def update_me(self, request: GatewayRequest) -> Any:
+    @route("PATCH", "/users/me", Access.PERSON, body=UserPatch, revokes=True)
+    def update_me(self, request: GatewayRequest, patch: UserPatch) -> Any:
         """Change the caller's account; login and password need the current password."""
-        changes = request.json_as(UserPatch).model_dump(exclude_unset=True)
-        return self.users("update", user_id=request.identity.user_id, require_current_password=True, **changes)
+        changes = patch.model_dump(exclude_unset=True)
+        return self.users(
+            "update", user_id=request.identity.user_id, require_current_password=True, **changes, **request.actor
+        )
 
-    @route("POST", "/files")
+    @route("GET", "/users", Access.ADMIN, query=UserListQuery)
+    def list_users(self, request: GatewayRequest, query: UserListQuery) -> Any:
+        """One page of all accounts."""
+        return self.users("list", **query.model_dump())
+
+    @route("GET", "/users/<id:user_id>", Access.ADMIN)
+    def get_user(self, request: GatewayRequest, user_id: int) -> Any:
+        """Anybody's account."""
+        return self.users("get", user_id=user_id, details=True)
+
+    @route("PATCH", "/users/<id:user_id>", Access.ADMIN, body=UserPatchByAdmin, revokes=True)
+    def update_user(self, request: GatewayRequest, patch: UserPatchByAdmin, user_id: int) -> Any:
+        """Change somebody's name, role, quota, or whether the account may be used."""
+        changes = patch.model_dump(exclude_unset=True)
+        return self.users("update", user_id=user_id, details=True, **changes, **request.actor)
+
+    @route("POST", "/api-keys", Access.PERSON, body=NewApiKey)
+    def create_key(self, request: GatewayRequest, new: NewApiKey) -> Response:
+        """Make a key for a program; shown this once."""
+        return created_key(
+            self.users("create_key", user_id=request.identity.user_id, **new.model_dump(), **request.actor)
+        )
+
+    @route("GET", "/api-keys", Access.PERSON)
+    def list_keys(self, request: GatewayRequest) -> Any:
+        """The caller's keys, without the keys themselves."""
+        return {"items": self.users("list_keys", user_id=request.identity.user_id)}
+
+    @route("DELETE", "/api-keys/<id:key_id>", Access.PERSON, revokes=True)
+    def revoke_key(self, request: GatewayRequest, key_id: int) -> Response:
+        """End a key."""
+        # In this call key_id is the key that ends: no key is ever the one who acts.
+        self.users("revoke_key", user_id=request.identity.user_id, **{**request.actor, "key_id": key_id})
+        return no_content()
+
+    @route("GET", "/audit", Access.ADMIN, query=AuditQuery)
+    def audit(self, request: GatewayRequest, query: AuditQuery) -> Any:
+        """Who did what, newest first."""
+        return self.users("audit", **query.model_dump())
+
+    @route("POST", "/files", Access.FILES_WRITE)
     def create_file(self, request: GatewayRequest) -> Response:
         """Save a file."""
         upload = receive_new_file(request, self.blobs)
         return created_file(self.documents.create(request, upload))
 
-    @route("GET", "/files")
-    def list_files(self, request: GatewayRequest) -> Any:
+    @route("GET", "/files", Access.FILES_READ, query=FileListQuery)
+    def list_files(self, request: GatewayRequest, query: FileListQuery) -> Any:
         """One page of the caller's files."""
-        return self.documents.page(request.identity, request.query_as(FileListQuery))
+        return self.documents.page(request.identity, query)
 
-    @route("GET", "/files/<id:file_id>")
+    @route("GET", "/files/<id:file_id>", Access.FILES_READ)
     def get_file(self, request: GatewayRequest, file_id: int) -> Response:
         """A file's metadata."""
         return file_response(self.documents.find(request.identity, file_id))
 
-    @route("GET", "/files/<id:file_id>/content")
+    @route("GET", "/files/<id:file_id>/content", Access.FILES_READ)
     def get_content(self, request: GatewayRequest, file_id: int) -> Response:
         """A file's bytes; HEAD gives their headers."""
         return content_response(request, self.blobs, self.documents.find(request.identity, file_id))
 
-    @route("PUT", "/files/<id:file_id>/content")
+    @route("PUT", "/files/<id:file_id>/content", Access.FILES_WRITE)
     def replace_content(self, request: GatewayRequest, file_id: int) -> Response:
         """Save new content, as a new version."""
         self.documents.find(request.identity, file_id)  # refused before its bytes: a blob of nobody's would be left
         upload = receive_content(request, self.blobs)
         return file_response(self.documents.replace_content(request, file_id, upload))
 
-    @route("PATCH", "/files/<id:file_id>")
-    def rename_file(self, request: GatewayRequest, file_id: int) -> Response:
+    @route("PATCH", "/files/<id:file_id>", Access.FILES_WRITE, body=FilePatch)
+    def rename_file(self, request: GatewayRequest, patch: FilePatch, file_id: int) -> Response:
         """Give a file another name."""
-        return file_response(self.documents.rename(request, file_id, request.json_as(FilePatch).name))
+        return file_response(self.documents.rename(request, file_id, patch.name))
 
-    @route("DELETE", "/files/<id:file_id>")
+    @route("DELETE", "/files/<id:file_id>", Access.FILES_WRITE)
     def delete_file(self, request: GatewayRequest, file_id: int) -> Response:
         """Put a file into the trash."""
         self.documents.delete(request, file_id)
         return no_content()
 
-    @route("GET", "/health/live", access=Access.PUBLIC)
+    @route("GET", "/health/live", Access.PUBLIC)
     def live(self, request: GatewayRequest) -> Any:
         """The process answers."""
         return {"status": "ok", "version": __version__}
 
-    @route("GET", "/health/ready", access=Access.PUBLIC)
+    @route("GET", "/health/ready", Access.PUBLIC)
     def ready(self, request: GatewayRequest) -> Response:
         """Everything the API needs answers."""
         return self.readiness.report()

@@ -20,6 +20,7 @@ keep() {
 }
 
 keep secret_key "$(secret)"
+keep secret_key_previous "$(cat secrets/secret_key)" # the same: there is none that still counts
 keep admin_password "$(secret)"
 keep db_password "$(secret)"
 keep db_root_password "$(secret)"

@@ -102,6 +102,14 @@ class Forbidden(DocsaveError):
     title = "Forbidden"
 
 
+class InsufficientScope(DocsaveError):
+    """This API key does not have the scope that the call needs."""
+
+    code = "insufficient_scope"
+    status = 403
+    title = "Forbidden"
+
+
 class WrongPassword(DocsaveError):
     """The current password is wrong."""
 
@@ -138,6 +146,22 @@ class LoginTaken(DocsaveError):
     """Another account has this login."""
 
     code = "login_taken"
+    status = 409
+    title = "Conflict"
+
+
+class LastAdministrator(DocsaveError):
+    """This is the last active administrator; make another one first."""
+
+    code = "last_administrator"
+    status = 409
+    title = "Conflict"
+
+
+class TooManyKeys(DocsaveError):
+    """This account has as many API keys as one may have; revoke one first."""
+
+    code = "too_many_keys"
     status = 409
     title = "Conflict"
 
@@ -180,6 +204,25 @@ class InvalidInput(DocsaveError):
     code = "invalid_input"
     status = 422
     title = "Invalid input"
+
+
+class TooManyRequests(DocsaveError):
+    """Too many attempts; try again after the pause."""
+
+    code = "too_many_requests"
+    status = 429
+    title = "Too many requests"
+
+    @classmethod
+    def after(cls, seconds: int) -> TooManyRequests:
+        """The error for a pause of so many seconds; they travel in ``errors``, as the field ``retry_after``."""
+        return cls(f"Too many attempts; try again in {seconds} s.", [{"field": "retry_after", "message": str(seconds)}])
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds until the next attempt may succeed."""
+        given = [e["message"] for e in self.errors if e["field"] == "retry_after" and e["message"].isdigit()]
+        return int(given[0]) if given else 1
 
 
 class HeadersTooLarge(DocsaveError):

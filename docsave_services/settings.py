@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from nameko.exceptions import ConfigurationError
 from nameko.extensions import DependencyProvider
 
 from docsave_services.domain.secret_key import SECRET_KEY_MIN_BYTES
+from docsave_services.tokens import KeyRing
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,18 @@ class Settings:
     admin_login: str
     admin_password: str = field(repr=False)
     secret_key: str = field(repr=False)
+    secret_key_previous: str = field(default="", repr=False)
+    trusted_proxies: tuple[str, ...] = ()
 
     @property
     def blob_dir(self) -> Path:
         """Where the blob store keeps content."""
         return self.data_dir / "blobs"
+
+    @property
+    def keys(self) -> KeyRing:
+        """The keys that sign and verify access tokens."""
+        return KeyRing(self.secret_key, self.secret_key_previous)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Settings:
@@ -60,7 +69,9 @@ class Settings:
             body_timeout_seconds=float(_integer(text, "body_timeout_seconds", 1, 3600)),
             admin_login=text.get("admin_login", ""),
             admin_password=text.get("admin_password", ""),
-            secret_key=_secret_key(text),
+            secret_key=_secret_key(text, "secret_key"),
+            secret_key_previous=_secret_key(text, "secret_key_previous"),
+            trusted_proxies=_networks(text, "trusted_proxies"),
         )
 
     def require(self, *names: str) -> None:
@@ -91,11 +102,19 @@ def _registration(text: Mapping[str, str]) -> Literal["open", "admin"]:
     return cast(Literal["open", "admin"], value)
 
 
-def _secret_key(text: Mapping[str, str]) -> str:
-    key = text.get("secret_key", "")
+def _secret_key(text: Mapping[str, str], name: str) -> str:
+    key = text.get(name, "")
     if key and len(key.encode()) < SECRET_KEY_MIN_BYTES:
-        raise ConfigurationError(f"DOCSAVE_SECRET_KEY is shorter than {SECRET_KEY_MIN_BYTES} bytes")
+        raise ConfigurationError(f"DOCSAVE_{name.upper()} is shorter than {SECRET_KEY_MIN_BYTES} bytes")
     return key
+
+
+def _networks(text: Mapping[str, str], name: str) -> tuple[str, ...]:
+    networks = tuple(part.strip() for part in text.get(name, "").split(",") if part.strip())
+    try:
+        return tuple(str(ipaddress.ip_network(network)) for network in networks)
+    except ValueError as exc:
+        raise ConfigurationError(f"DOCSAVE_{name.upper()} must be addresses or networks: {exc}") from exc
 
 
 class SettingsProvider(DependencyProvider):

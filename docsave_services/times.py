@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+
+from docsave_services.errors import InvalidInput
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def now() -> datetime:
@@ -14,3 +19,16 @@ def now() -> datetime:
 def to_text(moment: datetime) -> str:
     """``2026-11-24T10:15:00.000Z``."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def from_text(field: str, text: object) -> datetime:
+    """The moment that an RFC 3339 text names, cut to milliseconds; ``InvalidInput`` about ``field`` otherwise."""
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) and _RFC_3339.fullmatch(text) else None
+        if moment is not None:
+            moment = moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        moment = None
+    if moment is None:
+        raise InvalidInput.for_field(field, "must be an RFC 3339 time such as 2026-11-24T10:15:00Z")
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

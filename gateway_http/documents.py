@@ -89,11 +89,15 @@ class Documents:
 
 
 def _change(request: GatewayRequest, op: Any, file_id: int | None = None) -> Change:
-    """What every change says: who acts, whose files it may touch, and a key so that a repeat is applied once."""
+    """What every change says: who acts, with what and from where, whose files it may touch, and a key so that a repeat
+    is applied once."""
     identity = request.identity
     change: Change = {
         "op": op,
         "by": identity.user_id,
+        "address": request.client_address,
+        "session_id": identity.session_id,
+        "key_id": identity.key_id,
         "owner": None if identity.is_admin else identity.user_id,
         "change_key": uuid.uuid4().hex,
         "request_id": request.request_id,

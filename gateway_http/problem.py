@@ -15,6 +15,7 @@ from docsave_services.errors import (
     DocsaveError,
     Forbidden,
     HeadersTooLarge,
+    InsufficientScope,
     InternalError,
     InvalidInput,
     LengthRequired,
@@ -30,6 +31,9 @@ from docsave_services.log import get_logger
 from gateway_http.limits import RETRY_AFTER_SECONDS
 
 _log = get_logger(__name__)
+
+RETRY_AFTER = "retry_after"
+"""The field in which ``TooManyRequests`` carries how many seconds to wait."""
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -85,17 +89,26 @@ def problem_response(error: DocsaveError, request_id: str, headers: dict[str, st
         "code": error.code,
         "request_id": request_id,
     }
-    if error.errors:
-        body["errors"] = error.errors
+    errors = [each for each in error.errors if each["field"] != RETRY_AFTER]
+    if errors:
+        body["errors"] = errors
     response = Response(json.dumps(body), status=error.status, content_type=MEDIA_TYPE)
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Request-Id"] = request_id
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
-    if error.status == 503:
-        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if isinstance(error, InsufficientScope):  # RFC 6750, section 3.1
+        response.headers["WWW-Authenticate"] = 'Bearer error="insufficient_scope"'
+    if error.status in (429, 503):
+        response.headers["Retry-After"] = str(_retry_after(error))
     response.headers.update(headers or {})
     return response
+
+
+def _retry_after(error: DocsaveError) -> int:
+    """Seconds; what a service says travels over the bus as if it were an error's field."""
+    said = next((each["message"] for each in error.errors if each["field"] == RETRY_AFTER), "")
+    return max(1, int(said)) if said.isascii() and said.isdigit() else RETRY_AFTER_SECONDS
 
 
 def closing_answer(error: DocsaveError, request_id: str, with_body: bool = True) -> bytes:

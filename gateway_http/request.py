@@ -12,6 +12,7 @@ from docsave_services.errors import Unauthenticated, UnsupportedMediaType
 from docsave_services.settings import Settings
 from docsave_services.tokens import Identity
 from gateway_http.body import RequestBody
+from gateway_http.client_address import client_address
 from gateway_http.limits import JSON_BYTES_MAX
 from gateway_http.request_id import request_id_from
 from gateway_http.schemas import query_fields, validated
@@ -32,6 +33,23 @@ class GatewayRequest(Request):
         self.verified_identity: Identity | None = None
         self.body: RequestBody = environ["wsgi.input"]
         self.body.stall_seconds = settings.body_timeout_seconds
+
+    @property
+    def client_address(self) -> str:
+        """Where the request comes from; behind proxies that the operator trusts, what they say."""
+        forwarded = self.environ.get("HTTP_X_FORWARDED_FOR", "")
+        return client_address(self.environ.get("REMOTE_ADDR", ""), forwarded, self.settings.trusted_proxies)
+
+    @property
+    def actor(self) -> dict[str, Any]:
+        """Who does this, with what and from where, as the services want it for the audit trail."""
+        identity = self.verified_identity
+        return {
+            "by": identity.user_id if identity else None,
+            "address": self.client_address,
+            "session_id": identity.session_id if identity else None,
+            "key_id": identity.key_id if identity else None,
+        }
 
     @property
     def identity(self) -> Identity:

@@ -44,6 +44,11 @@ def created_user(user: User) -> Response:
     return json_response(user, 201, {"Location": f"/users/{user['id']}"})
 
 
+def created_key(key: Mapping[str, Any]) -> Response:
+    """201 for a new API key: the only answer that ever contains it."""
+    return json_response(key, 201, {"Location": f"/api-keys/{key['id']}"})
+
+
 def no_content() -> Response:
     """204."""
     response = Response(status=204)

@@ -8,13 +8,15 @@ from typing import Any
 
 from eventlet.event import Event
 from nameko.extensions import Entrypoint
+from pydantic import BaseModel
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 from werkzeug.wrappers import Response
 
+from docsave_services.credentials import credentials_of
 from docsave_services.errors import DocsaveError
 from docsave_services.nameko_ext.request_context import REQUEST_ID_KEY
-from gateway_http.auth import Access, authenticate
+from gateway_http.auth import Access, authenticate, authorise
 from gateway_http.problem import error_of, problem_response
 from gateway_http.request import GatewayRequest
 from gateway_http.responses import json_response
@@ -22,17 +24,32 @@ from gateway_http.server import GatewayServer
 
 
 class HttpRoute(Entrypoint):
-    """Runs a method for requests of ``method`` and ``url``: token first, then the method, every failure a problem.
+    """Runs a method for requests of ``method`` and ``url``; every failure becomes a problem.
 
-    The method takes the ``GatewayRequest`` and the URL's values, and returns a ``Response`` or what becomes JSON.
+    First who asks (401), then whether ``body`` or ``query`` is what the route takes (400, 415, 422), then whether the
+    caller may do that (403): the order of CONTRACT, section 8. The method gets the ``GatewayRequest``, what was read
+    of body or query, and the URL's values; it returns a ``Response`` or what becomes JSON. After one that ``revokes``
+    something, this process knows of it before it answers.
     """
 
     server = GatewayServer()
 
-    def __init__(self, method: str, url: str, access: Access = Access.TOKEN, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        method: str,
+        url: str,
+        access: Access,
+        body: type[BaseModel] | None = None,
+        query: type[BaseModel] | None = None,
+        revokes: bool = False,
+        **kwargs: Any,
+    ) -> None:
         self.method = method
         self.url = url
         self.access = access
+        self.body = body
+        self.query = query
+        self.revokes = revokes
         super().__init__(expected_exceptions=(DocsaveError, HTTPException), **kwargs)
 
     def get_url_rule(self) -> Rule:
@@ -50,19 +67,32 @@ class HttpRoute(Entrypoint):
     def handle_request(self, request: GatewayRequest) -> Response:
         """Answer ``request``; never raises."""
         try:
-            request.verified_identity = authenticate(request, self.access)
+            request.verified_identity = authenticate(request, self.access, credentials_of(self.container))
+            inputs = self._inputs(request)
+            authorise(request, self.access)
             done = Event()
             self.container.spawn_worker(
                 self,
-                (request,),
+                (request, *inputs),
                 request.path_values,
                 context_data={REQUEST_ID_KEY: request.request_id},
                 handle_result=partial(_hand_back, done),
             )
-            result = done.wait()
+            result = self._result(done)
         except Exception as exc:
             return problem_response(error_of(exc), request.request_id)
         return result if isinstance(result, Response) else json_response(result)
+
+    def _inputs(self, request: GatewayRequest) -> list[BaseModel]:
+        inputs = [] if self.body is None else [request.json_as(self.body)]
+        return inputs if self.query is None else [*inputs, request.query_as(self.query)]
+
+    def _result(self, done: Any) -> Any:
+        try:
+            return done.wait()
+        finally:
+            if self.revokes:
+                credentials_of(self.container).revocations.catch_up()
 
 
 def _hand_back(done: Event, _worker_ctx: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:

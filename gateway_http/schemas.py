@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import parse_qsl
 
@@ -11,10 +12,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from docsave_services.domain.names import name_problem
 from docsave_services.errors import BadRequest, FieldError, InvalidInput
+from docsave_services.times import to_text
 from gateway_http.limits import QUERY_FIELDS_MAX
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]{0,9}")
 
 
@@ -36,6 +39,17 @@ def _file_name(value: str) -> str:
     if problem:
         raise ValueError(problem)
     return value
+
+
+def _moment(value: str) -> str:
+    """The time as docsave writes it (UTC, milliseconds), so that services see one form only."""
+    # Python reads more than RFC 3339 allows, such as week numbers.
+    if not _RFC_3339.fullmatch(value):
+        raise ValueError("must be a time like 2026-11-24T10:15:00Z")
+    try:
+        return to_text(datetime.fromisoformat(value.upper()))
+    except (ValueError, OverflowError) as exc:
+        raise ValueError("is not a time that exists") from exc
 
 
 FileName = Annotated[str, AfterValidator(_file_name)]
@@ -64,6 +78,47 @@ class UserPatch(_Strict):
     name: str = ""
     password: str = ""
     current_password: str = ""
+
+
+class UserPatchByAdmin(_Strict):
+    """``PATCH /users/{id}``: what is not sent stays as it is; null takes a quota away."""
+
+    name: str = ""
+    role: Literal["user", "admin"] = "user"
+    active: bool = True
+    quota_bytes: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+
+
+class RefreshToken(_Strict):
+    """``POST /token/refresh``, ``POST /logout``. One that cannot be one of ours is refused like an unknown one."""
+
+    refresh_token: Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class NewApiKey(_Strict):
+    """``POST /api-keys``. ``expires_at`` is a time in RFC 3339 with its offset."""
+
+    name: Annotated[str, Field(min_length=1, max_length=255)]
+    scopes: Annotated[list[Literal["files:read", "files:write", "events:read"]], Field(min_length=1, max_length=3)]
+    expires_at: Annotated[str, AfterValidator(_moment)] | None = None
+
+
+class UserListQuery(_Strict):
+    """``GET /users``."""
+
+    limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=1000)] = 100
+    after: Annotated[str, Field(max_length=4096)] | None = None
+    q: Annotated[str, Field(max_length=255)] | None = None
+
+
+class AuditQuery(_Strict):
+    """``GET /audit``: newest first; ``since`` is a time in RFC 3339 with its offset."""
+
+    limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=1000)] = 100
+    after: Annotated[str, Field(max_length=4096)] | None = None
+    action: Annotated[str, Field(max_length=64)] | None = None
+    user_id: Annotated[FileId, BeforeValidator(_whole_number)] | None = None
+    since: Annotated[str, AfterValidator(_moment)] | None = None
 
 
 class FilePatch(_Strict):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from docsave_services.log import get_logger
@@ -26,13 +26,17 @@ def user_room(user_id: int) -> str:
 
 @dataclass(slots=True)
 class Member:
-    """One transport and whoever is behind it. ``deadline`` (monotonic seconds) is when it is closed; None: it stays."""
+    """One transport and whoever is behind it. ``deadline`` (monotonic seconds) is when it is closed; None: it stays.
+
+    ``key`` is the API key it identified itself with, kept to ask again whether it is still good.
+    """
 
     eio_sid: str
     deadline: float | None
     identity: Identity | None = None
     room: str | None = None
     subscription: Subscription | None = None
+    key: str | None = field(default=None, repr=False)
 
     @property
     def is_admin(self) -> bool:
@@ -113,14 +117,14 @@ class Rooms:
         for eio_sid in list(self._members):
             self._server.close_transport(eio_sid)
 
-    def sweep(self) -> None:
-        """Close what has not identified itself, was refused, or whose token has run out. Called once a second."""
-        now, wall_clock = time.monotonic(), time.time()
+    def sweep(self, is_over: Callable[[Member], bool]) -> None:
+        """Close what has not identified itself, was refused, or whose identity ``is_over``. Called once a second."""
+        now = time.monotonic()
         for member in list(self._members.values()):
             if not self._server.is_open(member.eio_sid):
                 self.gone(member.eio_sid)
-            elif member.identity is not None and wall_clock >= member.identity.expires_at:
-                self._expire(member)
+            elif is_over(member):
+                self.expire(member)
             elif member.deadline is not None and now >= member.deadline:
                 self._close(member)
         self._server.forget_ghosts()
@@ -156,13 +160,14 @@ class Rooms:
             self._server.leave_room(sid, member.room)
         if member.subscription is not None:
             member.subscription.cancel()
-        member.identity = member.room = member.subscription = None
+        member.identity = member.room = member.subscription = member.key = None
 
     def _close_in(self, member: Member, seconds: float) -> None:
         wanted = time.monotonic() + seconds
         member.deadline = wanted if member.deadline is None else min(member.deadline, wanted)
 
-    def _expire(self, member: Member) -> None:
+    def expire(self, member: Member) -> None:
+        """Say ``Session_expired`` and close."""
         _log.info("session_expired", user_id=member.identity.user_id if member.identity else None)
         self._leave(member)
         self.send(member, SESSION_EXPIRED, {})

@@ -9,16 +9,27 @@ from typing import Any
 import eventlet
 from nameko.events import BROADCAST, event_handler
 
-from docsave_services.contracts import FILE_CREATE, FILE_DELETE, FILE_UPDATE, FILES, NOTIFIER, FileEvent
-from docsave_services.errors import DocsaveError, Forbidden, Unauthenticated, Unavailable
+from docsave_services.contracts import (
+    FILE_CREATE,
+    FILE_DELETE,
+    FILE_UPDATE,
+    FILES,
+    NOTIFIER,
+    REVOKED,
+    USERS,
+    FileEvent,
+    Revocation,
+)
+from docsave_services.credentials import CredentialsProvider
+from docsave_services.errors import DocsaveError, Forbidden, InsufficientScope, Unauthenticated, Unavailable
 from docsave_services.log import get_logger
 from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext, rpc
 from docsave_services.settings import Settings, SettingsProvider
-from docsave_services.tokens import Identity, verify_access_token
 from notifier_bridge.feed import Feed
 from notifier_bridge.limits import FILES_DEADLINE_SECONDS, IDENTIFY_SECONDS, SWEEP_SECONDS
 from notifier_bridge.payloads import parse_identification, parse_relayed_event
 from notifier_bridge.rooms import Rooms
+from notifier_bridge.sessions import Sessions
 from notifier_bridge.socketio_server import SocketIOServer, socketio_event
 from notifier_bridge.strict_server import Ack
 
@@ -26,7 +37,7 @@ _log = get_logger(__name__)
 
 
 class LiveFeed(DeadlineRpc):
-    """Injects the process's ``Feed`` and keeps its two loops: reading the journal, sweeping the sockets."""
+    """Injects the process's ``Feed`` and runs its loop, reading the journal."""
 
     server = SocketIOServer()
     identify_seconds = IDENTIFY_SECONDS
@@ -40,7 +51,6 @@ class LiveFeed(DeadlineRpc):
 
     def start(self) -> None:
         self.container.spawn_managed_thread(self.feed.run, "journal reader")
-        self.container.spawn_managed_thread(self._sweep, "sweep")
 
     def stop(self) -> None:
         self.feed.stop()
@@ -48,10 +58,23 @@ class LiveFeed(DeadlineRpc):
     def get_dependency(self, worker_ctx: Any) -> Feed:  # type: ignore[override]
         return self.feed
 
+
+class SessionsProvider(CredentialsProvider):
+    """Injects the process's ``Sessions`` and runs the loop that sweeps the sockets."""
+
+    def start(self) -> None:
+        super().start()
+        feed = next(each for each in self.container.dependencies if isinstance(each, LiveFeed)).feed
+        self.sessions = Sessions(feed.rooms, self.credentials, self.container.spawn_managed_thread)
+        self.container.spawn_managed_thread(self._sweep, "sweep")
+
+    def get_dependency(self, worker_ctx: Any) -> Sessions:  # type: ignore[override]
+        return self.sessions
+
     def _sweep(self) -> None:
         while True:
             eventlet.sleep(SWEEP_SECONDS)
-            self.feed.rooms.sweep()
+            self.sessions.sweep()
 
 
 def acknowledged(method: Callable[[Any, str, object], Ack]) -> Callable[[Any, str, object], Ack]:
@@ -77,6 +100,7 @@ class Notifier:
     name = NOTIFIER
 
     feed: Feed = LiveFeed()
+    sessions: Sessions = SessionsProvider()
     settings: Settings = SettingsProvider("secret_key")
     request_id = RequestContext()
     prompt_stop = PromptStop()
@@ -92,6 +116,11 @@ class Notifier:
     def file_changed(self, event: FileEvent) -> None:
         """A hint from the bus; what it says is read from the journal when it does not fit."""
         self.feed.offer(event)
+
+    @event_handler(USERS, REVOKED, handler_type=BROADCAST, reliable_delivery=False)
+    def revoked(self, item: Revocation) -> None:
+        """A session, a user's older tokens or a key is over: its sockets are closed at the next sweep."""
+        self.sessions.learn(item)
 
     @socketio_event("connect")
     @acknowledged
@@ -137,21 +166,15 @@ class Notifier:
         if member is None:
             raise Unavailable("this socket is closed")
         try:
-            identity = self._verify(wish.token, as_admin)
-        except (Unauthenticated, Forbidden):
+            identity = self.sessions.identify(wish.token, as_admin)
+        except (Unauthenticated, InsufficientScope, Forbidden):
             self.feed.rooms.refuse(member)
             raise
-        return self.feed.admit(member, identity, as_admin, wish.since)
-
-    def _verify(self, token: str, as_admin: bool) -> Identity:
-        identity = verify_access_token(self.settings.secret_key, token)
-        if as_admin and not identity.is_admin:
-            raise Forbidden
-        return identity
+        ack = self.feed.admit(member, identity, as_admin, wish.since)
+        member.key = None if identity.key_id is None else wish.token
+        return ack
 
     def _relay(self, sid: str, payload: object, event_type: str) -> Ack:
-        member = self.feed.rooms.member(sid)
-        if member is None or not member.is_admin:
-            raise Forbidden
+        self.sessions.check_relay(self.feed.rooms.member(sid))
         self.feed.relay(parse_relayed_event(payload, event_type))
         return Ack({"ok": True})

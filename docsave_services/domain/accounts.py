@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from docsave_services.domain.common_passwords import is_common
+
 LOGIN_CHARACTERS = (3, 190)
 NAME_CHARACTERS = (1, 255)
 PASSWORD_CHARACTERS = (8, 128)
@@ -20,10 +22,14 @@ def name_problem(name: str) -> str | None:
 
 
 def password_problem(password: str, login: str) -> str | None:
-    """Why ``password`` is refused for the account of ``login``, or None. Any Unicode is welcome."""
+    """Why ``password`` is refused for the account of ``login``, or None. Any Unicode is welcome, nothing is required
+    of its composition; only the login itself and common passwords are refused."""
     if login_key(password) == login_key(login):
         return "must not be the login"
-    return _length_problem(password, PASSWORD_CHARACTERS) or _surrogate_problem(password)
+    problem = _length_problem(password, PASSWORD_CHARACTERS) or _surrogate_problem(password)
+    if problem is None and is_common(password):
+        return "is one of the passwords that are tried first"
+    return problem
 
 
 def login_key(login: str) -> str:

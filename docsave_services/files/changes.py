@@ -20,7 +20,8 @@ from docsave_services.contracts import (
     Outcome,
     StoredFile,
 )
-from docsave_services.db import journal
+from docsave_services.db import audit, journal
+from docsave_services.db.audit import Actor
 from docsave_services.db.models import FileEventRow, FileRow
 from docsave_services.db.transactions import Transactions
 from docsave_services.errors import BlobMissing, DocsaveError, NotFound
@@ -173,6 +174,9 @@ class _Batch:
 
     def _record(self, row: FileRow, event_type: str, change: Change) -> StoredFile:
         self._entries.append(as_journal_entry(row, event_type, change["by"], change.get("change_key")))
+        if event_type == FILE_DELETE:
+            actor = Actor(change["by"], change.get("address"), change.get("session_id"), change.get("key_id"))
+            audit.record(self._session, "file_deleted", row.user_id, actor, file=row.id, version=row.version)
         return as_file(row)
 
     def _size(self, key: str) -> int:

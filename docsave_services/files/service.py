@@ -76,9 +76,24 @@ class FilesService:
         return self._one(change)
 
     @rpc
-    def delete(self, file_id: int, by: int | None = None) -> StoredFile:
-        """Put a file into the trash."""
-        return self._one({"op": "delete", "by": by, "file_id": file_id})
+    def delete(
+        self,
+        file_id: int,
+        by: int | None = None,
+        address: str | None = None,
+        session_id: str | None = None,
+        key_id: int | None = None,
+    ) -> StoredFile:
+        """Put a file into the trash; who did it, from where and with what, is written to the audit trail."""
+        change: Change = {
+            "op": "delete",
+            "by": by,
+            "file_id": file_id,
+            "address": address,
+            "session_id": session_id,
+            "key_id": key_id,
+        }
+        return self._one(change)
 
     @rpc
     def get(self, file_id: int) -> StoredFile:

@@ -13,6 +13,7 @@ from docsave_services.errors import FieldError, InvalidInput
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(\s*;[\x20-\x7e]*)?")
 _CHANGE_KEY = re.compile(r"[0-9a-f]{32}")
 
+_MAY_BE_NULL = ("by", "owner", "media_type", "request_id", "address", "session_id", "key_id")
 _NEEDED = {"create": ("user_id", "name", "path"), "update": ("file_id",), "delete": ("file_id",)}
 
 
@@ -38,7 +39,7 @@ def _problem(field: str, value: Any) -> str | None:
     if check is None:
         return "is not a known field"
     if value is None:
-        return None if field in ("by", "owner", "media_type", "request_id") else "must not be null"
+        return None if field in _MAY_BE_NULL else "must not be null"
     return check(value)
 
 
@@ -75,4 +76,7 @@ _CHECKS: dict[str, Callable[[Any], str | None]] = {
     "media_type": _media_type_problem,
     "change_key": _change_key_problem,
     "request_id": _text_problem,
+    "address": _text_problem,
+    "session_id": _text_problem,
+    "key_id": _id_problem,
 }

@@ -20,6 +20,7 @@ CONFIG = ROOT / "config.yml"
 AMQP_URI = "DOCSAVE_AMQP_URI"
 DB_URI = "DOCSAVE_DB_URI"
 SECRET_KEY = "DOCSAVE_SECRET_KEY"  # noqa: S105 - the name of a variable
+SECRET_KEY_PREVIOUS = "DOCSAVE_SECRET_KEY_PREVIOUS"  # noqa: S105 - the name of a variable
 ADMIN_PASSWORD = "DOCSAVE_ADMIN_PASSWORD"  # noqa: S105 - the name of a variable
 DATA_DIR = "DOCSAVE_DATA_DIR"
 BACKUP_DIR = "DOCSAVE_BACKUP_DIR"
@@ -27,7 +28,7 @@ HOST = "DOCSAVE_HOST"
 PORT = "DOCSAVE_PORT"
 NOTIFIER_PORT = "DOCSAVE_NOTIFIER_PORT"
 
-FROM_FILES = (AMQP_URI, DB_URI, SECRET_KEY, ADMIN_PASSWORD)
+FROM_FILES = (AMQP_URI, DB_URI, SECRET_KEY, SECRET_KEY_PREVIOUS, ADMIN_PASSWORD)
 """Settings that hold a secret: each may be given as a file, named in ``<variable>_FILE``."""
 
 DEFAULTS = {
@@ -62,16 +63,19 @@ def resolve(environ: Mapping[str, str]) -> dict[str, str]:
         resolved[name] = resolved.get(name) or default
     for name in (DATA_DIR, BACKUP_DIR):
         resolved[name] = str((ROOT / resolved[name]).absolute())
-    key = resolved.get(SECRET_KEY, "")
-    if key and len(key.encode()) < SECRET_KEY_MIN_BYTES:
-        raise EnvironmentProblem(f"{SECRET_KEY} is shorter than {SECRET_KEY_MIN_BYTES} bytes")
+    for name in (SECRET_KEY, SECRET_KEY_PREVIOUS):
+        key = resolved.get(name, "")
+        if key and len(key.encode()) < SECRET_KEY_MIN_BYTES:
+            raise EnvironmentProblem(f"{name} is shorter than {SECRET_KEY_MIN_BYTES} bytes")
     return resolved
 
 
 def add_secrets(resolved: Mapping[str, str]) -> dict[str, str]:
     """``resolved`` with the key and the first administrator's password, generated into the data directory if unset.
 
-    One process at a time may do this for a data directory. A file that exists is never written again.
+    One process at a time may do this for a data directory. A file that exists is never written again. To replace the
+    key, rename ``secret_key`` to ``secret_key_previous`` and restart: a new one is generated, tokens of the old one
+    stay good. A quarter of an hour later the old one may be deleted.
     """
     directory = secrets_directory(resolved)
     make_directories(directory, 0o700)
@@ -83,6 +87,9 @@ def add_secrets(resolved: Mapping[str, str]) -> dict[str, str]:
         if not path.exists():
             write_file(path, secrets.token_urlsafe(24 if name == ADMIN_PASSWORD else 48).encode() + b"\n", 0o600)
         complete[name] = _read(name, path)
+    previous = directory / "secret_key_previous"
+    if not complete.get(SECRET_KEY_PREVIOUS) and previous.exists():
+        complete[SECRET_KEY_PREVIOUS] = _read(SECRET_KEY_PREVIOUS, previous)
     return resolve(complete)
 
 
@@ -117,7 +124,7 @@ def _read(name: str, path: Path) -> str:
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else "not UTF-8"
         raise EnvironmentProblem(f"{name}: cannot read {path}: {reason}") from exc
-    if not value:
+    if not value and name != SECRET_KEY_PREVIOUS:  # a container's secret is a file even while there is none
         raise EnvironmentProblem(f"{name}: {path} is empty")
     return value
 

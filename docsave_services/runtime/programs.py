@@ -18,21 +18,23 @@ class ServiceProgram:
     uses_database: bool = False
 
 
+_KEYS = (env.SECRET_KEY, env.SECRET_KEY_PREVIOUS)
+
 SERVICES = {
     program.name: program
     for program in (
         ServiceProgram(
             "users",
             "docsave_services.users.service:UsersService",
-            (env.AMQP_URI, env.DB_URI, env.SECRET_KEY),
+            (env.AMQP_URI, env.DB_URI, *_KEYS),
             uses_database=True,
         ),
         ServiceProgram(
             "files", "docsave_services.files.service:FilesService", (env.AMQP_URI, env.DB_URI), uses_database=True
         ),
         ServiceProgram("backup", "backup.service:Backup", (env.AMQP_URI,)),
-        ServiceProgram("notifier", "notifier_bridge.service:Notifier", (env.AMQP_URI, env.SECRET_KEY)),
-        ServiceProgram("gateway", "gateway:Gateway", (env.AMQP_URI, env.SECRET_KEY)),
+        ServiceProgram("notifier", "notifier_bridge.service:Notifier", (env.AMQP_URI, *_KEYS)),
+        ServiceProgram("gateway", "gateway:Gateway", (env.AMQP_URI, *_KEYS)),
     )
 }
 

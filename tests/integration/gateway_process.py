@@ -11,17 +11,21 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import eventlet
 import requests
 from nameko.containers import ServiceContainer
+from nameko.events import EventDispatcher
 
-from docsave_services.contracts import FILES, USERS
+from docsave_services.contracts import FILES, REVOKED, USERS
+from docsave_services.errors import Unauthenticated
 from docsave_services.nameko_ext import rpc
 from docsave_services.runtime.ports import free_ports
 from docsave_services.storage import blob_key, sha256_of_key
+from docsave_services.times import now, to_text
 from docsave_services.tokens import issue_access_token
 from tests.support.programs import Program
 from tests.support.waiting import wait_until
@@ -31,14 +35,14 @@ MAX_FILE_BYTES = 400 * 1024 * 1024
 BODY_TIMEOUT_SECONDS = 3
 
 
-def token(user_id: int = 1, role: Any = "user") -> str:
+def token(user_id: int = 1, role: Any = "user", **claims: Any) -> str:
     """A valid access token."""
-    return issue_access_token(SECRET_KEY, user_id, role)
+    return issue_access_token(SECRET_KEY, user_id, role, **claims)
 
 
-def bearer(user_id: int = 1, role: Any = "user") -> dict[str, str]:
+def bearer(user_id: int = 1, role: Any = "user", **claims: Any) -> dict[str, str]:
     """The headers of somebody who is logged in."""
-    return {"Authorization": f"Bearer {token(user_id, role)}"}
+    return {"Authorization": f"Bearer {token(user_id, role, **claims)}"}
 
 
 class GatewayProcess:
@@ -183,12 +187,26 @@ class Desk:
     batches: list[list[dict[str, Any]]] = field(default_factory=list)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     before_apply: Callable[[], None] = lambda: None
+    revoked: list[dict[str, Any]] = field(default_factory=list)
+    pulls: list[int | None] = field(default_factory=list)
+    before_pull: Callable[[], None] = lambda: None
+    keys: dict[str, dict[str, Any]] = field(default_factory=dict)
+    answers: dict[str, Any] = field(default_factory=dict)
+
+    def revoke(self, kind: str, subject: str | int, min_version: int | None = None) -> dict[str, Any]:
+        """One more revocation for the next pull."""
+        until = to_text(now() + timedelta(minutes=15))
+        seq = len(self.revoked) + 1
+        self.revoked.append({"seq": seq, "kind": kind, "id": subject, "min_version": min_version, "until": until})
+        return self.revoked[-1]
 
     def clear(self) -> None:
         self.rows.clear()
         self.batches.clear()
         self.calls.clear()
-        self.before_apply = lambda: None
+        self.before_apply = self.before_pull = lambda: None
+        self.keys.clear()
+        self.answers.clear()
 
     @property
     def changes(self) -> list[dict[str, Any]]:
@@ -250,6 +268,26 @@ def stand_ins(amqp_uri: str, desk: Desk) -> list[ServiceContainer]:
     class StandInUsers:
         name = USERS
 
+        dispatch = EventDispatcher()
+
+        @rpc
+        def revocations(self, since: int | None) -> Any:
+            desk.pulls.append(since)
+            desk.before_pull()
+            items = [item for item in desk.revoked if item["seq"] > (since or 0)]
+            return {"items": items, "seq": len(desk.revoked)}
+
+        @rpc
+        def tell(self, item: Any) -> Any:
+            self.dispatch(REVOKED, item)
+
+        @rpc
+        def verify_key(self, key: str) -> Any:
+            desk.calls.append(("verify_key", {"key": key}))
+            if key not in desk.keys:
+                raise Unauthenticated
+            return desk.keys[key]
+
         @rpc
         def create(self, **fields: Any) -> Any:
             desk.calls.append(("create", fields))
@@ -258,6 +296,53 @@ def stand_ins(amqp_uri: str, desk: Desk) -> list[ServiceContainer]:
         @rpc
         def health(self) -> Any:
             return {"database": "ok"}
+
+        def _answer(self, method: str, fields: dict[str, Any]) -> Any:
+            desk.calls.append((method, fields))
+            answer = desk.answers.get(method)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        @rpc
+        def log_in(self, **fields: Any) -> Any:
+            return self._answer("log_in", fields)
+
+        @rpc
+        def refresh(self, **fields: Any) -> Any:
+            return self._answer("refresh", fields)
+
+        @rpc
+        def log_out(self, **fields: Any) -> Any:
+            return self._answer("log_out", fields)
+
+        @rpc
+        def get(self, **fields: Any) -> Any:
+            return self._answer("get", fields)
+
+        @rpc
+        def list(self, **fields: Any) -> Any:
+            return self._answer("list", fields)
+
+        @rpc
+        def update(self, **fields: Any) -> Any:
+            return self._answer("update", fields)
+
+        @rpc
+        def create_key(self, **fields: Any) -> Any:
+            return self._answer("create_key", fields)
+
+        @rpc
+        def list_keys(self, **fields: Any) -> Any:
+            return self._answer("list_keys", fields)
+
+        @rpc
+        def revoke_key(self, **fields: Any) -> Any:
+            return self._answer("revoke_key", fields)
+
+        @rpc
+        def audit(self, **fields: Any) -> Any:
+            return self._answer("audit", fields)
 
     def outcome_of(change: dict[str, Any]) -> dict[str, Any]:
         if change["op"] == "create":

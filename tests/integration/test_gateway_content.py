@@ -90,9 +90,12 @@ def test_raw_upload(gateway: GatewayProcess, desk: Desk, size: int, chunked: boo
     [change] = desk.changes
     key = change.pop("change_key")
     assert len(key) == 32
+    assert len(change.pop("session_id")) == 32
     assert change == {
         "op": "create",
         "by": 1,
+        "address": "127.0.0.1",
+        "key_id": None,
         "owner": 1,
         "user_id": 1,
         "name": "résumé.pdf",

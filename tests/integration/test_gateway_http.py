@@ -190,7 +190,8 @@ def test_open_registration_passes_fields_on(gateway: GatewayProcess) -> None:
     """POST /users calls users.create with what was sent and answers 201 with Location."""
     answer = gateway.request("POST", "/users", json={"login": "abc", "password": "pass\u0000word"})
     assert (answer.status_code, answer.headers["Location"]) == (201, "/users/7")
-    assert DESK.calls == [("create", {"login": "abc", "password": "pass\u0000word"})]
+    actor = {"by": None, "address": "127.0.0.1", "session_id": None, "key_id": None}
+    assert DESK.calls == [("create", {"login": "abc", "password": "pass\u0000word", **actor})]
 
 
 @pytest.mark.parametrize(

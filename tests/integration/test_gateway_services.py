@@ -1,9 +1,13 @@
 """The gateway with the real users and files services behind it, as processes, on SQLite and a real broker."""
 
+import statistics
+import time
 from collections.abc import Iterator
 
+import eventlet
 import pytest
 import requests
+from nameko.standalone.rpc import ClusterRpcProxy
 
 from docsave_services.db.migrate import upgrade
 from tests.integration.gateway_process import GatewayProcess, problem_of
@@ -16,7 +20,11 @@ PASSWORD = "correct horse 1"
 @pytest.fixture(scope="module")
 def gateway(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     gateway = GatewayProcess(
-        broker.amqp_uri, tmp_path_factory.mktemp("gateway"), ADMIN_LOGIN="admin", ADMIN_PASSWORD=PASSWORD
+        broker.amqp_uri,
+        tmp_path_factory.mktemp("gateway"),
+        ADMIN_LOGIN="admin",
+        ADMIN_PASSWORD=PASSWORD,
+        TRUSTED_PROXIES="127.0.0.1",
     )
     upgrade(f"sqlite:///{gateway.directory}/data/docsave.sqlite3")
     services = [
@@ -24,6 +32,8 @@ def gateway(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     ]
     wait_until(lambda: gateway.get("/health/ready").json()["checks"]["files"]["status"] == "ok", 30)
     wait_until(lambda: gateway.get("/health/ready").json()["checks"]["users"]["status"] == "ok", 30)
+    with ClusterRpcProxy({"AMQP_URI": broker.amqp_uri}, timeout=10) as rpc:
+        rpc.users.create(login="admin", password=PASSWORD, role="admin")
     yield gateway
     gateway.stop()
     for service in services:
@@ -38,9 +48,20 @@ class Person:
         created = gateway.request("POST", "/users", json={"login": login, "password": PASSWORD, "name": login.title()})
         assert created.status_code == 201, created.text
         self.user = created.json()
-        token = gateway.request("POST", "/login", json={"login": login, "password": PASSWORD}).json()
-        assert token["token_type"] == "Bearer"
-        self.headers = {"Authorization": f"Bearer {token['access_token']}"}
+        self.log_in(login, PASSWORD)
+
+    def log_in(self, login: str, password: str) -> dict:
+        """A new session, used from now on."""
+        answer = self.gateway.request("POST", "/login", json={"login": login, "password": password})
+        assert answer.status_code == 200, answer.text
+        pair = answer.json()
+        assert pair["token_type"] == "Bearer"
+        self.use(pair)
+        return pair
+
+    def use(self, pair: dict) -> None:
+        """Ask with this access token or key from now on."""
+        self.headers = {"Authorization": f"Bearer {pair['access_token']}"}
 
     def ask(self, method: str, path: str, **kwargs) -> requests.Response:
         return self.gateway.request(method, path, headers=self.headers, **kwargs)
@@ -116,3 +137,168 @@ def test_accounts(gateway: GatewayProcess) -> None:
     short = gateway.request("POST", "/users", json={"login": "x", "password": "short"})
     assert {e["field"] for e in problem_of(short, 422, "invalid_input")["errors"]} == {"login", "password"}
     assert PASSWORD not in gateway.program.output()
+
+
+class Administrator(Person):
+    """The first one, made before the others."""
+
+    def __init__(self, gateway: GatewayProcess) -> None:
+        self.gateway = gateway
+        self.log_in("admin", PASSWORD)
+
+
+def test_the_life_of_a_session(gateway: GatewayProcess) -> None:
+    """Refreshing gives new tokens, a spent one within its grace the same again; logging out ends all at once."""
+    hugo = Person(gateway, "hugo")
+    first = hugo.log_in("hugo", PASSWORD)
+    second = gateway.request("POST", "/token/refresh", json={"refresh_token": first["refresh_token"]}).json()
+    again = gateway.request("POST", "/token/refresh", json={"refresh_token": first["refresh_token"]}).json()
+    assert second["refresh_token"] == again["refresh_token"] != first["refresh_token"]
+    hugo.use(second)
+    assert hugo.ask("GET", "/users/me").ok
+    assert gateway.request("POST", "/logout", json={"refresh_token": second["refresh_token"]}).status_code == 204
+    problem_of(hugo.ask("GET", "/users/me"), 401, "unauthenticated")
+    gone = gateway.request("POST", "/token/refresh", json={"refresh_token": second["refresh_token"]})
+    problem_of(gone, 401, "unauthenticated")
+
+
+def test_a_refresh_token_used_twice_ends_the_session_at_once(gateway: GatewayProcess) -> None:
+    """Whoever presents a token after its successor was used ends the family, the access tokens too."""
+    ida = Person(gateway, "ida")
+    first = ida.log_in("ida", PASSWORD)
+    second = gateway.request("POST", "/token/refresh", json={"refresh_token": first["refresh_token"]}).json()
+    third = gateway.request("POST", "/token/refresh", json={"refresh_token": second["refresh_token"]}).json()
+    ida.use(third)
+    assert ida.ask("GET", "/users/me").ok
+    stolen = gateway.request("POST", "/token/refresh", json={"refresh_token": first["refresh_token"]})
+    problem_of(stolen, 401, "unauthenticated")
+    problem_of(ida.ask("GET", "/users/me"), 401, "unauthenticated")
+    problem_of(
+        gateway.request("POST", "/token/refresh", json={"refresh_token": third["refresh_token"]}),
+        401,
+        "unauthenticated",
+    )
+
+
+def test_a_new_password_ends_all_sessions_but_no_key(gateway: GatewayProcess) -> None:
+    """Also the one that changed it; log in again with the new one."""
+    jana = Person(gateway, "jana")
+    other = jana.log_in("jana", PASSWORD)
+    key = jana.ask("POST", "/api-keys", json={"name": "CRM", "scopes": ["files:read"]}).json()["key"]
+    new = {"password": "another horse 2", "current_password": PASSWORD}
+    assert jana.ask("PATCH", "/users/me", json=new).ok
+    problem_of(jana.ask("GET", "/users/me"), 401, "unauthenticated")
+    refused = gateway.request("POST", "/token/refresh", json={"refresh_token": other["refresh_token"]})
+    problem_of(refused, 401, "unauthenticated")
+    jana.use({"access_token": key})
+    assert jana.ask("GET", "/files").ok
+    jana.log_in("jana", "another horse 2")
+    assert jana.ask("GET", "/users/me").ok
+
+
+def test_a_disabled_account_is_out_at_once(gateway: GatewayProcess) -> None:
+    """Its tokens, its keys and its log-in stop with the administrator's answer, and come back only as new ones."""
+    kurt, admin = Person(gateway, "kurt"), Administrator(gateway)
+    key = kurt.ask("POST", "/api-keys", json={"name": "CRM", "scopes": ["files:read"]}).json()["key"]
+    program = Person.__new__(Person)
+    program.gateway = gateway
+    program.use({"access_token": key})
+    assert program.ask("GET", "/files").ok
+    path = f"/users/{kurt.user['id']}"
+    assert admin.ask("PATCH", path, json={"active": False}).json()["active"] is False
+    for one in (kurt, program):
+        problem_of(one.ask("GET", "/files"), 401, "unauthenticated")
+    problem_of(gateway.request("POST", "/login", json={"login": "kurt", "password": PASSWORD}), 401, "bad_credentials")
+    assert admin.ask("PATCH", path, json={"active": True}).ok
+    problem_of(kurt.ask("GET", "/users/me"), 401, "unauthenticated")
+    kurt.log_in("kurt", PASSWORD)
+    assert kurt.ask("GET", "/users/me").ok
+
+
+def test_administrators_and_the_last_of_them(gateway: GatewayProcess) -> None:
+    """They list, read and change accounts; a demoted one is a user at once; the last one stays."""
+    lena, admin = Person(gateway, "lena"), Administrator(gateway)
+    found = admin.ask("GET", "/users?q=LENA").json()["items"]
+    assert [user["id"] for user in found] == [lena.user["id"]]
+    path = f"/users/{lena.user['id']}"
+    assert admin.ask("PATCH", path, json={"role": "admin", "quota_bytes": 1000}).json()["quota_bytes"] == 1000
+    lena.log_in("lena", PASSWORD)
+    assert lena.ask("GET", path).json()["role"] == "admin"
+    assert admin.ask("PATCH", path, json={"role": "user", "quota_bytes": None}).json()["quota_bytes"] is None
+    problem_of(lena.ask("GET", "/users"), 401, "unauthenticated")
+    lena.log_in("lena", PASSWORD)
+    problem_of(lena.ask("GET", "/users"), 403, "forbidden")
+    problem_of(admin.ask("GET", "/users/999999"), 404, "not_found")
+    me = admin.ask("GET", "/users/me").json()["id"]
+    for change in ({"role": "user"}, {"active": False}):
+        problem_of(admin.ask("PATCH", f"/users/{me}", json=change), 409, "last_administrator")
+
+
+def test_the_life_of_a_key(gateway: GatewayProcess) -> None:
+    """Made, shown once, used within its scopes, listed without itself, revoked at once."""
+    mia = Person(gateway, "mia")
+    made = mia.ask("POST", "/api-keys", json={"name": "CRM", "scopes": ["files:write"]})
+    assert made.status_code == 201
+    key = made.json()
+    assert key["key"].startswith(key["prefix"])
+    program = Person.__new__(Person)
+    program.gateway = gateway
+    program.use({"access_token": key["key"]})
+    file = program.save("a.txt", b"x")
+    assert file["user_id"] == mia.user["id"]
+    problem_of(program.ask("GET", f"/files/{file['id']}"), 403, "insufficient_scope")
+    listed = mia.ask("GET", "/api-keys")
+    [shown] = listed.json()["items"]
+    assert shown["last_used_at"] is not None
+    assert key["key"] not in listed.text
+    assert mia.ask("DELETE", f"/api-keys/{key['id']}").status_code == 204
+    problem_of(program.ask("POST", "/files?name=b.txt", data=b"y"), 401, "unauthenticated")
+    problem_of(mia.ask("DELETE", f"/api-keys/{key['id']}"), 404, "not_found")
+    assert key["key"] not in gateway.program.output()
+
+
+def test_guessing_is_slowed_down_and_says_for_how_long(gateway: GatewayProcess) -> None:
+    """After five failures 429 with Retry-After; the same login from another address still gets an answer."""
+    Person(gateway, "nils")
+    wrong = {"login": "nils", "password": "wrong password 1"}
+    answers = [gateway.request("POST", "/login", json=wrong) for _ in range(7)]
+    assert [a.status_code for a in answers[:5]] == [401] * 5
+    problem_of(answers[-1], 429, "too_many_requests")
+    assert int(answers[-1].headers["Retry-After"]) >= 1
+    elsewhere = gateway.request(
+        "POST", "/login", json={"login": "nils", "password": PASSWORD}, headers={"X-Forwarded-For": "203.0.113.9"}
+    )
+    assert elsewhere.ok
+
+
+def test_the_trail_tells_who_did_what_from_where(gateway: GatewayProcess) -> None:
+    """A deletion with a key: the entry names owner, key and the client's address, and no entry has a secret."""
+    olga, admin = Person(gateway, "olga"), Administrator(gateway)
+    key = olga.ask("POST", "/api-keys", json={"name": "CRM", "scopes": ["files:write"]}).json()
+    file = olga.save("a.txt", b"x")
+    headers = {"Authorization": f"Bearer {key['key']}", "X-Forwarded-For": "203.0.113.7"}
+    assert gateway.request("DELETE", f"/files/{file['id']}", headers=headers).status_code == 204
+    trail = admin.ask("GET", f"/audit?user_id={olga.user['id']}&limit=1000")
+    [entry] = [e for e in trail.json()["items"] if e["action"] == "file_deleted"]
+    assert (entry["by"], entry["address"], entry["key_id"]) == (olga.user["id"], "203.0.113.7", key["id"])
+    assert {"login", "user_created", "key_created"} <= {e["action"] for e in trail.json()["items"]}
+    assert PASSWORD not in trail.text
+    assert key["key"] not in trail.text
+    problem_of(olga.ask("GET", "/audit"), 403, "forbidden")
+
+
+def test_log_ins_do_not_hold_up_other_requests(gateway: GatewayProcess) -> None:
+    """While 20 log-ins are at bcrypt, metadata requests take a fraction of what one log-in takes: they do not queue."""
+    petra = Person(gateway, "petra")
+    path = f"/files/{petra.save('a.txt', b'x')['id']}"
+    log_ins = [eventlet.spawn(petra.log_in, "petra", PASSWORD) for _ in range(20)]
+    started, waits = time.monotonic(), []
+    while not all(one.dead for one in log_ins):
+        before = time.monotonic()
+        assert petra.ask("GET", path).ok
+        waits.append(time.monotonic() - before)
+        eventlet.sleep(0.01)
+    all_log_ins = time.monotonic() - started
+    assert len(waits) >= 20
+    assert statistics.median(waits) < all_log_ins / 20
+    assert max(waits) < all_log_ins / 4

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
@@ -10,6 +11,7 @@ from sqlalchemy import inspect, text
 from docsave_services.db import migrate
 from docsave_services.db.engine import make_engine
 from docsave_services.db.models import Base
+from tests.support.mariadb import MariaDb
 
 
 def test_migrations_and_models_agree(database_uri: str) -> None:
@@ -51,8 +53,8 @@ def test_migrating_again_changes_nothing(database_uri: str) -> None:
 def test_two_migrations_at_once_are_safe(database_uri: str) -> None:
     """One works, the other waits and finds it done."""
     code = "import sys; from docsave_services.db import migrate; migrate.upgrade(sys.argv[1])"
-    command = [sys.executable, "-W", "ignore", "-c", code, database_uri]
-    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    arguments = [sys.executable, "-W", "ignore", "-c", code, database_uri]
+    processes = [subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     results = [(p.communicate(timeout=60)[1], p.returncode) for p in processes]
     assert [code for _, code in results] == [0, 0, 0], results
     assert migrate.at_head(database_uri)
@@ -69,3 +71,48 @@ def test_sqlite_is_set_up_to_be_durable(database_uri: str) -> None:
             assert connection.get_isolation_level() == "READ COMMITTED"
             assert connection.exec_driver_sql("SELECT @@innodb_lock_wait_timeout").scalar() == 2
     engine.dispose()
+
+
+def test_a_database_that_allows_no_triggers_is_migrated_all_the_same(mariadb: MariaDb) -> None:
+    """With the binary log on, MySQL lets only its own staff make triggers; the audit trail is then kept without."""
+    uri = mariadb.fresh_uri()
+    root = make_engine(uri)
+    database = root.url.database
+    with root.connect() as connection:
+        connection.exec_driver_sql("CREATE USER ordinary@'127.0.0.1'")
+        connection.exec_driver_sql(f"GRANT ALL ON `{database}`.* TO ordinary@'127.0.0.1'")
+    try:
+        ordinary = uri.replace("//root@", "//ordinary@")
+        migrate.upgrade(ordinary)
+        assert migrate.at_head(ordinary)
+        with root.connect() as connection:
+            assert "audit_entry" in inspect(connection).get_table_names()
+            assert connection.exec_driver_sql(f"SHOW TRIGGERS FROM `{database}`").all() == []
+    finally:
+        with root.connect() as connection:
+            connection.exec_driver_sql("DROP USER ordinary@'127.0.0.1'")
+        root.dispose()
+        mariadb.drop(uri)
+
+
+def test_accounts_of_the_first_schema_are_kept(database_uri: str) -> None:
+    """An upgrade of a system in use adds tables, and its accounts and files stay as they were."""
+    engine = make_engine(database_uri)
+    try:
+        with engine.connect() as connection:
+            config = migrate._config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0001")
+            connection.execute(
+                text(
+                    "INSERT INTO user (login, login_key, name, password_hash, role, active, token_version, created_at,"
+                    " updated_at) VALUES ('Ann', 'ann', 'Ann', 'x', 'admin', 1, 0, '2026-01-01', '2026-01-01')"
+                )
+            )
+            connection.commit()
+        migrate.upgrade(database_uri)
+        with engine.connect() as connection:
+            assert connection.execute(text("SELECT login, role FROM user")).all() == [("Ann", "admin")]
+            assert connection.execute(text("SELECT COUNT(*) FROM session")).scalar() == 0
+    finally:
+        engine.dispose()

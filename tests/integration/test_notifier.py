@@ -11,7 +11,7 @@ import pytest
 import socketio.exceptions
 from nameko.standalone.rpc import ClusterRpcProxy
 
-from tests.support.notifier import Bridge, Journal, NodeClient, Recorder, token
+from tests.support.notifier import Accounts, Bridge, Journal, NodeClient, Recorder, token
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.process
@@ -29,7 +29,15 @@ def journal(broker):
 
 
 @pytest.fixture(scope="module")
-def bridge(broker, journal, tmp_path_factory):
+def accounts(broker):
+    stand_in = Accounts(broker.amqp_uri)
+    stand_in.start()
+    yield stand_in
+    stand_in.stop()
+
+
+@pytest.fixture(scope="module")
+def bridge(broker, journal, accounts, tmp_path_factory):
     process = Bridge(broker.amqp_uri, tmp_path_factory.mktemp("notifier"))
     try:
         process.wait_ready()

@@ -13,7 +13,7 @@ import pytest
 from nameko.containers import ServiceContainer
 
 from notifier_bridge.service import LiveFeed, Notifier
-from tests.integration.test_notifier import bridge, join, journal
+from tests.integration.test_notifier import accounts, bridge, join, journal
 from tests.support.notifier import SECRET, Journal, RawWebSocket, Recorder, free_port, token
 from tests.support.waiting import wait_until
 
@@ -29,7 +29,7 @@ class _HastyNotifier(Notifier):
 
 
 @pytest.fixture
-def hasty(broker, journal, tmp_path):
+def hasty(broker, journal, accounts, tmp_path):
     """The bridge in this process, with one second to identify oneself; its port."""
     port = free_port()
     config = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import socket
@@ -12,6 +13,7 @@ import threading
 import time
 import urllib.request
 import uuid
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,11 @@ import socketio
 from nameko.containers import ServiceContainer
 from nameko.standalone.events import event_dispatcher
 
-from docsave_services.contracts import FILE_CREATE, FILES
+from docsave_services.contracts import FILE_CREATE, FILES, REVOKED, USERS
 from docsave_services.domain.cursor import Cursor
-from docsave_services.errors import CursorExpired
+from docsave_services.errors import CursorExpired, Unauthenticated
 from docsave_services.nameko_ext import rpc
+from docsave_services.times import now, to_text
 from docsave_services.tokens import issue_access_token
 from tests.support.programs import ROOT, Program
 from tests.support.waiting import wait_until
@@ -36,10 +39,72 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def token(user_id: int, role: str = "user", age: float = 0) -> str:
+def token(user_id: int, role: str = "user", age: float = 0, **claims: Any) -> str:
     """An access token issued ``age`` seconds ago."""
 
-    return issue_access_token(SECRET, user_id, role, time.time() - age)  # type: ignore[arg-type]
+    return issue_access_token(SECRET, user_id, role, time.time() - age, **claims)  # type: ignore[arg-type]
+
+
+class Accounts:
+    """A real ``users`` service on the bus that knows what was revoked and which keys there are."""
+
+    def __init__(self, amqp_uri: str) -> None:
+        self.config = {"AMQP_URI": amqp_uri}
+        self.revoked: list[dict[str, Any]] = []
+        self.keys: dict[str, dict[str, Any]] = {}
+        self.asked: list[str] = []
+        self._numbers = itertools.count(1)
+        self.container: ServiceContainer | None = None
+        self._dispatch = event_dispatcher(self.config)
+
+    def revoke(self, kind: str, subject: str | int, min_version: int | None = None, told: bool = True) -> None:
+        """End a session, a user's older tokens or a key; with ``told=False`` the bus loses the event."""
+        until = to_text(now() + timedelta(minutes=15))
+        seq = len(self.revoked) + 1
+        self.revoked.append({"seq": seq, "kind": kind, "id": subject, "min_version": min_version, "until": until})
+        if told:
+            self._dispatch(USERS, REVOKED, self.revoked[-1])
+
+    def add_key(self, key: str, user_id: int, scopes: list[str], **fields: Any) -> dict[str, Any]:
+        """A key that works from now on."""
+        self.keys[key] = {
+            "key_id": next(self._numbers),
+            "user_id": user_id,
+            "role": "user",
+            "version": 0,
+            "scopes": scopes,
+            "expires_at": None,
+            **fields,
+        }
+        return self.keys[key]
+
+    def start(self) -> None:
+        """Serve it as the service ``users``."""
+        accounts = self
+
+        class StandInUsers:
+            name = USERS
+
+            @rpc
+            def revocations(self, since: int | None = None) -> dict[str, Any]:
+                items = [item for item in accounts.revoked if item["seq"] > (since or 0)]
+                return {"items": items, "seq": len(accounts.revoked)}
+
+            @rpc
+            def verify_key(self, key: str) -> dict[str, Any]:
+                accounts.asked.append(key)
+                if key not in accounts.keys:
+                    raise Unauthenticated
+                return accounts.keys[key]
+
+        self.container = ServiceContainer(StandInUsers, self.config)
+        self.container.start()
+
+    def stop(self) -> None:
+        """Be away."""
+        if self.container is not None:
+            self.container.stop()
+            self.container = None
 
 
 class Journal:

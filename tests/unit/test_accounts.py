@@ -23,7 +23,7 @@ def test_logins_compare_without_case(one: str, other: str) -> None:
     assert login_key(one) == login_key(other)
 
 
-@pytest.mark.parametrize("password", ["12345678", "x" * 128, "🔑" * 128, "with\x00nul!", "  spaces  "])
+@pytest.mark.parametrize("password", ["81264357", "x" * 128, "🔑" * 128, "with\x00nul!", "  spaces  "])
 def test_good_passwords(password: str) -> None:
     """8 to 128 characters, any Unicode."""
     assert password_problem(password, "ann") is None

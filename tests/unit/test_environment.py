@@ -37,6 +37,26 @@ def test_two_systems_have_different_secrets(tmp_path):
     assert made[0][env.ADMIN_PASSWORD] != made[1][env.ADMIN_PASSWORD]
 
 
+def test_key_is_replaced_by_renaming_its_file(tmp_path):
+    """The next start makes a new key and keeps the old one for the tokens that are out; later the old one is gone."""
+    resolved = env.resolve({env.DATA_DIR: str(tmp_path)})
+    old = env.add_secrets(resolved)
+    assert not old.get(env.SECRET_KEY_PREVIOUS)
+    directory = tmp_path / "secrets"
+    (directory / "secret_key").rename(directory / "secret_key_previous")
+    new = env.add_secrets(resolved)
+    assert new[env.SECRET_KEY_PREVIOUS] == old[env.SECRET_KEY] != new[env.SECRET_KEY]
+    (directory / "secret_key_previous").unlink()
+    later = env.add_secrets(resolved)
+    assert later[env.SECRET_KEY] == new[env.SECRET_KEY]
+    assert not later.get(env.SECRET_KEY_PREVIOUS)
+
+
+def test_empty_file_of_the_previous_key_is_none():
+    """A container has the file mounted at all times."""
+    assert env.resolve({"DOCSAVE_SECRET_KEY_PREVIOUS_FILE": "/dev/null"})[env.SECRET_KEY_PREVIOUS] == ""
+
+
 def test_given_secrets_are_used_and_not_stored(tmp_path):
     """A key and a password from the operator are not written into the data directory."""
     given = {env.DATA_DIR: str(tmp_path), env.SECRET_KEY: KEY, env.ADMIN_PASSWORD: "a good password"}
@@ -66,6 +86,7 @@ def test_secret_is_read_from_its_file(tmp_path, variable):
     ("environ", "said"),
     [
         ({"DOCSAVE_SECRET_KEY": "k" * 31}, "DOCSAVE_SECRET_KEY is shorter than 32 bytes"),
+        ({"DOCSAVE_SECRET_KEY_PREVIOUS": "k" * 31}, "DOCSAVE_SECRET_KEY_PREVIOUS is shorter than 32 bytes"),
         ({"DOCSAVE_SECRET_KEY_FILE": "/nowhere/key"}, "DOCSAVE_SECRET_KEY: cannot read /nowhere/key: No such file"),
         ({"DOCSAVE_SECRET_KEY_FILE": "/dev/null"}, "DOCSAVE_SECRET_KEY: /dev/null is empty"),
         ({"DOCSAVE_DB_URI": "x", "DOCSAVE_DB_URI_FILE": "y"}, "set either DOCSAVE_DB_URI or DOCSAVE_DB_URI_FILE"),

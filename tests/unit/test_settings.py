@@ -14,7 +14,16 @@ CONFIG = Path(__file__).resolve().parents[2] / "config.yml"
 
 
 def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, Any]:
-    for name in ("SECRET_KEY", "ADMIN_PASSWORD", "DB_URI", "DATA_DIR", "PORT", "AMQP_URI"):
+    for name in (
+        "SECRET_KEY",
+        "SECRET_KEY_PREVIOUS",
+        "TRUSTED_PROXIES",
+        "ADMIN_PASSWORD",
+        "DB_URI",
+        "DATA_DIR",
+        "PORT",
+        "AMQP_URI",
+    ):
         monkeypatch.delenv(f"DOCSAVE_{name}", raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -46,6 +55,8 @@ def test_values_are_taken_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("DOCSAVE_PORT", "eighty"), ("DOCSAVE_PORT", "65536"), ("DOCSAVE_MAX_FILE_BYTES", "0"),
         ("DOCSAVE_REGISTRATION", "maybe"), ("DOCSAVE_SECRET_KEY", "short"),
+        ("DOCSAVE_SECRET_KEY_PREVIOUS", "short"), ("DOCSAVE_TRUSTED_PROXIES", "10.0.0.1, proxy"),
+        ("DOCSAVE_TRUSTED_PROXIES", "10.0.0.1/8"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
@@ -53,6 +64,20 @@ def test_a_wrong_value_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, v
     with pytest.raises(ConfigurationError, match=variable) as caught:
         Settings.from_config(load(monkeypatch, **{variable: value}))
     assert "short" not in str(caught.value).replace("shorter", "")
+
+
+def test_proxies_are_addresses_or_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None by default; IPv4 and IPv6, single or by network."""
+    assert Settings.from_config(load(monkeypatch)).trusted_proxies == ()
+    config = load(monkeypatch, DOCSAVE_TRUSTED_PROXIES="10.0.0.1, 172.16.0.0/12,::1 ,")
+    assert Settings.from_config(config).trusted_proxies == ("10.0.0.1/32", "172.16.0.0/12", "::1/128")
+
+
+def test_the_key_before_is_part_of_the_ring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current one signs, both verify."""
+    config = load(monkeypatch, DOCSAVE_SECRET_KEY="n" * 32, DOCSAVE_SECRET_KEY_PREVIOUS="o" * 32)
+    ring = Settings.from_config(config).keys
+    assert (ring.current, ring.keys) == ("n" * 32, ("n" * 32, "o" * 32))
 
 
 def test_a_missing_secret_stops_a_service_that_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +89,14 @@ def test_a_missing_secret_stops_a_service_that_needs_it(monkeypatch: pytest.Monk
 def test_secrets_do_not_show_in_the_settings_repr(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log line with the settings in it gives nothing away."""
     shown = repr(
-        Settings.from_config(load(monkeypatch, DOCSAVE_SECRET_KEY="s3cret" * 8, DOCSAVE_ADMIN_PASSWORD="hunter22"))
+        Settings.from_config(
+            load(
+                monkeypatch,
+                DOCSAVE_SECRET_KEY="s3cret" * 8,
+                DOCSAVE_ADMIN_PASSWORD="hunter22",
+                DOCSAVE_SECRET_KEY_PREVIOUS="s3cret" * 9,
+            )
+        )
     )
     assert "s3cret" not in shown
     assert "hunter22" not in shown

@@ -1,0 +1,112 @@
+"""The rules of logins and passwords, for any text at all."""
+
+import unicodedata
+
+import pytest
+from eventlet.semaphore import Semaphore
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from docsave_services.db.models import LOGIN_KEY_CHARACTERS
+from docsave_services.domain.accounts import login_key, login_problem, password_problem
+from docsave_services.domain.common_passwords import is_common
+from docsave_services.errors import Unavailable
+from docsave_services.users import passwords
+
+ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()), max_size=300)
+"""All of Unicode, lone surrogates and control characters too."""
+
+UNICODE = st.characters(exclude_categories=("Cs",))
+PASSWORDS = st.text(alphabet=UNICODE, min_size=8, max_size=128)
+LOGINS = st.text(alphabet=st.characters(exclude_categories=("Cs", "Cc")), min_size=3, max_size=190)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_hashes():
+    """Many hashes: the least cost that bcrypt allows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "ROUNDS", 4)
+        yield
+
+
+@given(password=ANY_TEXT, login=ANY_TEXT)
+def test_a_password_is_refused_for_known_reasons_only(password: str, login: str) -> None:
+    """Length, broken Unicode, the login, the list: nothing else, and each of them always."""
+    broken = any("\ud800" <= c <= "\udfff" for c in password)
+    refused = not 8 <= len(password) <= 128 or broken or login_key(password) == login_key(login) or is_common(password)
+    assert (password_problem(password, login) is not None) == refused
+
+
+@given(password=PASSWORDS)
+@settings(deadline=None, max_examples=50)
+@example("\x00" * 8)
+@example("🔑" * 128)
+@example("x" * 72 + "A")
+def test_any_allowed_password_is_verified_exactly(password: str) -> None:
+    """What was hashed is accepted, and the same with one character more, less or changed is not."""
+    stored = passwords.hash_password(password)
+    assert password not in stored
+    assert passwords.verify_password(password, stored)
+    for other in (password + "x", password[:-1], password[:-1] + chr(ord("a") + (password[-1] == "a"))):
+        if other != password:
+            assert not passwords.verify_password(other, stored)
+
+
+@given(password=PASSWORDS)
+@settings(deadline=None, max_examples=20)
+def test_equal_passwords_have_different_hashes(password: str) -> None:
+    """Each has a salt of its own."""
+    assert passwords.hash_password(password) != passwords.hash_password(password)
+
+
+@given(password=PASSWORDS)
+@settings(deadline=None, max_examples=20)
+def test_normal_forms_of_a_password_are_different_passwords(password: str) -> None:
+    """Exact means exact: no form of Unicode is taken for another."""
+    other = unicodedata.normalize("NFD", password)
+    assume(other != password)
+    assert not passwords.verify_password(other, passwords.hash_password(password))
+
+
+@given(login=LOGINS)
+def test_spellings_of_a_login_are_one_account(login: str) -> None:
+    """Spaces around it, composed or decomposed: the key stays."""
+    key = login_key(login)
+    assert login_key(f" {login}\t") == key
+    assert login_key(unicodedata.normalize("NFD", login)) == key
+
+
+@given(login=st.text(alphabet="abcdefghijklmnopqrstuvwxyzäöüéñçøåß", min_size=3, max_size=190))
+def test_a_login_is_compared_without_case(login: str) -> None:
+    """Upper and lower are the same person."""
+    assert login_key(login.upper()) == login_key(login)
+
+
+@given(login=ANY_TEXT)
+def test_a_login_is_refused_for_known_reasons_only(login: str) -> None:
+    """Length, control characters, broken Unicode."""
+    bad = any(unicodedata.category(c) in ("Cc", "Cs") for c in login)
+    assert (login_problem(login) is not None) == (bad or not 3 <= len(login) <= 190)
+
+
+@given(login=LOGINS)
+def test_the_key_of_a_login_fits_its_column(login: str) -> None:
+    """A login that is allowed is never an error of the database's."""
+    assert len(login_key(login)) <= LOGIN_KEY_CHARACTERS
+
+
+@pytest.mark.parametrize("password", ["12345678", "password1", "PassWord1", "qwertyuiop", "\uff50assword1"])
+def test_passwords_that_everybody_tries_are_refused(password: str) -> None:
+    """In any case and width."""
+    assert password_problem(password, "ann") == "is one of the passwords that are tried first"
+
+
+def test_who_waits_too_long_for_a_hash_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crowd of log-ins is answered before its callers have gone, and nothing stays taken."""
+    monkeypatch.setattr(passwords, "TURN_SECONDS", 0.01)
+    places = Semaphore(1)
+    monkeypatch.setattr(passwords, "_HASHING", places)
+    with places, pytest.raises(Unavailable):
+        passwords.verify_password("some password", None)
+    assert not passwords.verify_password("some password", None)
+    assert places.balance == 1
