@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
 
 from docsave_services.db.engine import make_engine
 
@@ -21,7 +23,7 @@ def upgrade(db_uri: str) -> None:
     """Apply the missing migrations. Two processes at once are safe: one works, the other finds it done."""
     engine = make_engine(db_uri)
     try:
-        with engine.connect() as connection:
+        with _connected(engine) as connection:
             sqlite = engine.dialect.name == "sqlite"
             if sqlite:
                 connection = connection.execution_options(sqlite_begin="BEGIN EXCLUSIVE")
@@ -48,6 +50,18 @@ def at_head(db_uri: str) -> bool:
             return current == ScriptDirectory.from_config(_config()).get_current_head()
     finally:
         engine.dispose()
+
+
+def _connected(engine: Engine) -> Connection:
+    """A connection. A new SQLite file turns to WAL with the first one, which fails while another process migrates."""
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            return engine.connect()
+        except OperationalError as exc:
+            if "locked" not in str(exc.orig) or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.05)
 
 
 def _take_named_lock(connection: Connection) -> None:
