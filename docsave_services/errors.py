@@ -206,6 +206,10 @@ class InvalidInput(DocsaveError):
     title = "Invalid input"
 
 
+RETRY_AFTER = "retry_after"
+"""The field in which ``TooManyRequests`` carries its seconds over the bus; it is no field of the input."""
+
+
 class TooManyRequests(DocsaveError):
     """Too many attempts; try again after the pause."""
 
@@ -216,13 +220,13 @@ class TooManyRequests(DocsaveError):
     @classmethod
     def after(cls, seconds: int) -> TooManyRequests:
         """The error for a pause of so many seconds; they travel in ``errors``, as the field ``retry_after``."""
-        return cls(f"Too many attempts; try again in {seconds} s.", [{"field": "retry_after", "message": str(seconds)}])
+        return cls(f"Too many attempts; try again in {seconds} s.", [{"field": RETRY_AFTER, "message": str(seconds)}])
 
     @property
-    def retry_after(self) -> int:
-        """Seconds until the next attempt may succeed."""
-        given = [e["message"] for e in self.errors if e["field"] == "retry_after" and e["message"].isdigit()]
-        return int(given[0]) if given else 1
+    def retry_after(self) -> int | None:
+        """Seconds until the next attempt may succeed; None when the service did not say."""
+        said = next((e["message"] for e in self.errors if e["field"] == RETRY_AFTER), "")
+        return int(said) if said.isascii() and said.isdigit() else None
 
 
 class HeadersTooLarge(DocsaveError):

@@ -10,6 +10,7 @@ from werkzeug.http import http_date
 from werkzeug.wrappers import Response
 
 from docsave_services.errors import (
+    RETRY_AFTER,
     BadRequest,
     BodyTimeout,
     DocsaveError,
@@ -22,6 +23,7 @@ from docsave_services.errors import (
     MethodNotAllowed,
     NotFound,
     TooLarge,
+    TooManyRequests,
     Unauthenticated,
     Unavailable,
     UnsupportedMediaType,
@@ -31,9 +33,6 @@ from docsave_services.log import get_logger
 from gateway_http.limits import RETRY_AFTER_SECONDS
 
 _log = get_logger(__name__)
-
-RETRY_AFTER = "retry_after"
-"""The field in which ``TooManyRequests`` carries how many seconds to wait."""
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -106,9 +105,9 @@ def problem_response(error: DocsaveError, request_id: str, headers: dict[str, st
 
 
 def _retry_after(error: DocsaveError) -> int:
-    """Seconds; what a service says travels over the bus as if it were an error's field."""
-    said = next((each["message"] for each in error.errors if each["field"] == RETRY_AFTER), "")
-    return max(1, int(said)) if said.isascii() and said.isdigit() else RETRY_AFTER_SECONDS
+    """Seconds: what a service says, else the usual."""
+    said = error.retry_after if isinstance(error, TooManyRequests) else None
+    return RETRY_AFTER_SECONDS if said is None else max(1, said)
 
 
 def closing_answer(error: DocsaveError, request_id: str, with_body: bool = True) -> bytes:
