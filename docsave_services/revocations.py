@@ -193,9 +193,4 @@ class RevocationsProvider(DeadlineRpc):
 
     def start(self) -> None:
         super().start()
-        self.container.spawn_managed_thread(self._run, "revocations")
-
-    def _run(self) -> None:
-        # An answer that comes before there is a queue for it is lost, and with it the seconds of a deadline.
-        self.rpc_reply_listener.queue_consumer.start()
-        self.revocations.run()
+        self.container.spawn_managed_thread(self.revocations.run, "revocations")
