@@ -45,9 +45,7 @@ class FilesService:
         """Apply a batch of changes in one transaction; an outcome for each, in order."""
         if not isinstance(changes, list) or len(changes) > APPLY_MAX or not all(isinstance(c, dict) for c in changes):
             raise InvalidInput.for_field("changes", f"must be a list of at most {APPLY_MAX} changes")
-        applied = apply_changes(self.db, BlobStore(self.settings.blob_dir), changes)
-        self.outbox.hand_over(applied.events)
-        return applied.outcomes
+        return self._apply(changes)
 
     @rpc
     def create(
@@ -144,10 +142,13 @@ class FilesService:
         """Dispatch the events that a crash or an absent broker left behind."""
         self.outbox.relay()
 
-    def _one(self, change: Change) -> StoredFile:
-        applied = apply_changes(self.db, BlobStore(self.settings.blob_dir), [change])
+    def _apply(self, changes: Changes) -> Outcomes:
+        applied = apply_changes(self.db, BlobStore(self.settings.blob_dir), changes)
         self.outbox.hand_over(applied.events)
-        outcome = applied.outcomes[0]
+        return applied.outcomes
+
+    def _one(self, change: Change) -> StoredFile:
+        outcome = self._apply([change])[0]
         if not outcome["ok"]:
             raise error_from_code(outcome["code"], outcome["detail"], outcome["errors"])
         return outcome["file"]
