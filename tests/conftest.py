@@ -17,7 +17,7 @@ import pytest  # noqa: E402
 
 from tests.support.mariadb import MariaDb  # noqa: E402
 from tests.support.rabbitmq import Broker  # noqa: E402
-from tests.support.system import System, SystemFactory  # noqa: E402
+from tests.support.system import System, SystemFactory, running_system  # noqa: E402
 from tests.support.waiting import wait_until as _wait_until  # noqa: E402
 
 
@@ -59,13 +59,8 @@ def database_uri(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """The whole of docsave on SQLite, shared by a session: a test uses accounts of its own."""
-    started = System(tmp_path_factory.mktemp("system"))
-    try:
-        started.start()
-        started.wait_ready()
+    with running_system(tmp_path_factory.mktemp("system")) as started:
         yield started
-    finally:
-        started.stop()
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from nameko.standalone.rpc import ServiceRpcProxy
 from tests.e2e.accounts import Account, new_account
 from tests.support.mariadb import MariaDb
 from tests.support.notifier import NodeClient, Recorder
-from tests.support.system import System
+from tests.support.system import System, running_system
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.process
@@ -70,13 +70,8 @@ def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield request.getfixturevalue("system")
         return
     server: MariaDb = request.getfixturevalue("mariadb")
-    started = System(tmp_path_factory.mktemp("on_mariadb"), {"DOCSAVE_DB_URI": server.fresh_uri()})
-    try:
-        started.start()
-        started.wait_ready()
+    with running_system(tmp_path_factory.mktemp("on_mariadb"), DOCSAVE_DB_URI=server.fresh_uri()) as started:
         yield started
-    finally:
-        started.stop()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.attack import Attack, Target
 from tests.support.mariadb import MariaDb
-from tests.support.system import System
+from tests.support.system import running_system
 
 SEED = os.environ.get("DOCSAVE_FAULT_SEED") or secrets.token_hex(3)
 """The same seed gives the same requests and the same moments, as far as processes keep step."""
@@ -25,20 +25,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"repeat the failed attacks with DOCSAVE_FAULT_SEED={SEED}")
 
 
-def _running(directory: Path, **env: str) -> Iterator[System]:
-    system = System(directory, env)
-    try:
-        system.start()
-        system.wait_ready()
-        yield system
-    finally:
-        system.stop()
-
-
 @pytest.fixture(scope="package")
 def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """A system on SQLite."""
-    for system in _running(tmp_path_factory.mktemp("on_sqlite")):
+    with running_system(tmp_path_factory.mktemp("on_sqlite")) as system:
         yield Target(system)
 
 
@@ -46,7 +36,7 @@ def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 def on_mariadb(tmp_path_factory: pytest.TempPathFactory, mariadb: MariaDb) -> Iterator[Target]:
     """A system on MariaDB."""
     uri = mariadb.fresh_uri()
-    for system in _running(tmp_path_factory.mktemp("on_mariadb"), DOCSAVE_DB_URI=uri):
+    with running_system(tmp_path_factory.mktemp("on_mariadb"), DOCSAVE_DB_URI=uri) as system:
         yield Target(system, uri)
 
 

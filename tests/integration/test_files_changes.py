@@ -3,8 +3,6 @@
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 
 import eventlet
 import pytest
@@ -15,15 +13,7 @@ from docsave_services.errors import CursorExpired, InvalidInput, NotFound
 from docsave_services.files import queries
 from docsave_services.files.changes import apply_changes
 from docsave_services.files.protection import mark_protected
-from tests.support.documents import Documents, use_quick_hashes
-
-
-@pytest.fixture
-def documents(database_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Documents]:
-    use_quick_hashes(monkeypatch)
-    documents = Documents(database_uri, tmp_path)
-    yield documents
-    documents.close()
+from tests.support.documents import Documents
 
 
 def feed(documents: Documents, since: str | None = None, user_id: int | None = None) -> list[dict]:

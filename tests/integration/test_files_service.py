@@ -18,19 +18,11 @@ from docsave_services.db.leases import take_lease
 from docsave_services.errors import BlobMissing, InvalidInput, NotFound
 from docsave_services.files import outbox
 from docsave_services.files.service import FilesService
-from tests.support.documents import Documents, use_quick_hashes
+from tests.support.documents import Documents
 from tests.support.rabbitmq import Broker
 
 CONFIG = Path(__file__).resolve().parents[2] / "config.yml"
 WaitUntil = Callable[..., Any]
-
-
-@pytest.fixture
-def documents(database_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Documents]:
-    use_quick_hashes(monkeypatch)
-    documents = Documents(database_uri, tmp_path)
-    yield documents
-    documents.close()
 
 
 @pytest.fixture

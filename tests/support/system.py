@@ -10,7 +10,7 @@ import signal
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from docsave_services.runtime import processes
@@ -143,6 +143,18 @@ class System:
             return exc.read().decode(errors="replace")
         except OSError as exc:
             return f"{exc}\n{self.output()[-3000:]}"
+
+
+@contextlib.contextmanager
+def running_system(directory: Path, **env: str) -> Iterator[System]:
+    """A system that is ready, ended with the block however that ends."""
+    system = System(directory, env)
+    try:
+        system.start()
+        system.wait_ready()
+        yield system
+    finally:
+        system.stop()
 
 
 class SystemFactory:
