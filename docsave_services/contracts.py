@@ -135,7 +135,10 @@ class AuditPage(TypedDict):
 
 
 class FileEvent(TypedDict):
-    """One change of a file: a row of the journal, an event on the bus, an item of the feed."""
+    """One change of a file: a row of the journal, an event on the bus, an item of the feed.
+
+    ``permanent`` is true for a ``File_delete`` after which the file is not even in the trash.
+    """
 
     event_id: int
     type: str
@@ -149,6 +152,9 @@ class FileEvent(TypedDict):
     version: int
     at: str
     by: int | None
+    folder: str
+    labels: dict[str, str]
+    permanent: bool
     cursor: str
 
 
@@ -172,6 +178,8 @@ class File(TypedDict):
     created_at: str
     updated_at: str
     deleted_at: str | None
+    folder: str
+    labels: dict[str, str]
     backup: BackupState
 
 
@@ -188,6 +196,15 @@ class FilePage(TypedDict):
     next: str | None
 
 
+class Usage(TypedDict):
+    """What a user's files take up, those in the trash included; ``quota_bytes`` None means no limit."""
+
+    user_id: int
+    files: int
+    used_bytes: int
+    quota_bytes: int | None
+
+
 class ChangesPage(TypedDict):
     """Events after a place in the journal, in commit order, and the place to go on from."""
 
@@ -195,16 +212,41 @@ class ChangesPage(TypedDict):
     cursor: str
 
 
+ChangeOp = Literal["create", "save", "update", "delete", "restore", "remove"]
+
+
+class Reference(TypedDict):
+    """A document as another system names it: its deal 42, there called ``offer.pdf``. One file of one user."""
+
+    system: str
+    key: str
+    name: str
+
+
+class Idempotency(TypedDict):
+    """A client's own name for a request, and a hash in hexadecimal of all that the request asks for."""
+
+    key: str
+    fingerprint: str
+
+
 class Change(TypedDict):
     """One wanted change of a file, an element of a ``files.apply`` batch.
+
+    ``create`` needs ``user_id``, ``name`` and ``path``; ``save`` these and ``ref``: it creates the file that ``ref``
+    names or gives it new content, out of the trash if need be. ``update`` sets what is given of ``name``, ``path``,
+    ``folder`` and ``labels``; ``delete`` moves into the trash, ``restore`` out of it (with what is given of the fields
+    that ``update`` takes), ``remove`` takes the file away for good.
 
     ``owner`` restricts the change to that user's files: somebody else's is ``not_found``. Without it (an
     administrator, the operator's shell) any file may be changed. ``by`` is who acts, for the journal.
     ``address``, ``session_id`` and ``key_id`` say from where and with what, for the audit trail.
-    ``change_key`` (a UUID in hexadecimal) makes a repeated message harmless: a change is applied once for each key.
+    ``if_match`` are entity tags without their quotes (a sha256, ``v3`` or ``*``), one of which must fit, else
+    ``precondition_failed``. ``change_key`` (a UUID in hexadecimal) makes a repeated message harmless: a change is
+    applied once for each key. ``idempotency`` makes a repeated request harmless, for 24 hours.
     """
 
-    op: Literal["create", "update", "delete"]
+    op: ChangeOp
     by: int | None
     owner: NotRequired[int | None]
     file_id: NotRequired[int]
@@ -212,6 +254,11 @@ class Change(TypedDict):
     name: NotRequired[str]
     path: NotRequired[str]
     media_type: NotRequired[str | None]
+    folder: NotRequired[str]
+    labels: NotRequired[dict[str, str]]
+    ref: NotRequired[Reference]
+    if_match: NotRequired[list[str]]
+    idempotency: NotRequired[Idempotency | None]
     change_key: NotRequired[str]
     request_id: NotRequired[str]
     address: NotRequired[str | None]
@@ -220,9 +267,14 @@ class Change(TypedDict):
 
 
 class Outcome(TypedDict):
-    """What became of one element of a batch: ``file`` when ``ok``, otherwise a coded error."""
+    """What became of one element of a batch: ``file`` when ``ok``, otherwise a coded error.
+
+    ``created`` tells a new file from a changed one; ``replayed`` that this is an earlier request's result.
+    """
 
     ok: bool
+    created: NotRequired[bool]
+    replayed: NotRequired[bool]
     file: NotRequired[StoredFile]
     code: NotRequired[str]
     detail: NotRequired[str]
