@@ -78,6 +78,12 @@ class BodyTruncated(BadRequest):
     code = "body_truncated"
 
 
+class DigestMismatch(BadRequest):
+    """The content does not have the digest that came with it; nothing was kept."""
+
+    code = "digest_mismatch"
+
+
 class Unauthenticated(DocsaveError):
     """A valid access token is required."""
 
@@ -166,6 +172,22 @@ class TooManyKeys(DocsaveError):
     title = "Conflict"
 
 
+class NotDeleted(DocsaveError):
+    """The file is not in the trash."""
+
+    code = "not_deleted"
+    status = 409
+    title = "Conflict"
+
+
+class InProgress(DocsaveError):
+    """An earlier request with this Idempotency-Key is still under way; repeat it shortly."""
+
+    code = "in_progress"
+    status = 409
+    title = "Conflict"
+
+
 class LengthRequired(DocsaveError):
     """Send a Content-Length or use chunked transfer coding."""
 
@@ -174,10 +196,26 @@ class LengthRequired(DocsaveError):
     title = "Length required"
 
 
+class PreconditionFailed(DocsaveError):
+    """The file is not, or no longer, as If-Match says; read it again and decide."""
+
+    code = "precondition_failed"
+    status = 412
+    title = "Precondition failed"
+
+
 class TooLarge(DocsaveError):
     """The body is larger than allowed."""
 
     code = "too_large"
+    status = 413
+    title = "Content too large"
+
+
+class QuotaExceeded(DocsaveError):
+    """The account's quota does not leave room for this; delete files for good or ask an administrator for more."""
+
+    code = "quota_exceeded"
     status = 413
     title = "Content too large"
 
@@ -204,6 +242,22 @@ class InvalidInput(DocsaveError):
     code = "invalid_input"
     status = 422
     title = "Invalid input"
+
+
+class IdempotencyKeyReused(DocsaveError):
+    """This Idempotency-Key came with another request before; use a new one."""
+
+    code = "idempotency_key_reused"
+    status = 422
+    title = "Invalid input"
+
+
+class PreconditionRequired(DocsaveError):
+    """Say with If-Match which version you mean to change."""
+
+    code = "precondition_required"
+    status = 428
+    title = "Precondition required"
 
 
 RETRY_AFTER = "retry_after"

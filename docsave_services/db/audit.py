@@ -30,6 +30,7 @@ ACTIONS: tuple[str, ...] = (
     "key_revoked",
     "file_deleted",
     "file_restored",
+    "file_removed",
 )
 
 

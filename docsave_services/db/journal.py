@@ -6,6 +6,7 @@ that nobody ever sees a number before a lower one. Readers may therefore go on f
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -60,6 +61,15 @@ def read(session: Session, since: str | int | None, limit: int, user_id: int | N
     return {"items": items, "cursor": str(Cursor(newest.epoch, after))}
 
 
+def by_change_keys(session: Session, keys: Sequence[str]) -> dict[str, FileEvent]:
+    """The events of the changes that came with these keys, by their keys."""
+    rows = session.scalars(select(FileEventRow).where(FileEventRow.change_key.in_(keys))).all()
+    if not rows:
+        return {}
+    epoch = head(session).epoch
+    return {row.change_key: _as_event(_columns(row), epoch) for row in rows if row.change_key is not None}
+
+
 def undispatched(session: Session, before: datetime, limit: int) -> list[FileEvent]:
     """The oldest events that were committed before that moment and never marked as dispatched."""
     epoch = head(session).epoch
@@ -108,5 +118,8 @@ def _as_event(row: dict[str, Any], epoch: str) -> FileEvent:
         "version": row["version"],
         "at": to_text(row["at"]),
         "by": row["by"],
+        "folder": row["folder"],
+        "labels": json.loads(row["labels"]) if row["labels"] else {},
+        "permanent": bool(row["permanent"]),
         "cursor": str(Cursor(epoch, row["event_id"])),
     }

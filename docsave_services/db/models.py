@@ -14,6 +14,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     String,
+    Text,
     TypeDecorator,
 )
 from sqlalchemy.dialects import mysql
@@ -27,6 +28,8 @@ NEVER_REUSE_IDS = {**TABLE_OPTIONS, "sqlite_autoincrement": True}
 
 NAME_KEY_CHARACTERS = 512
 """A name of 255 characters is at most this long once case is folded, but for a few ligatures, which are cut."""
+
+FOLDER_CHARACTERS = 512
 
 LOGIN_KEY_CHARACTERS = 570
 """190 characters, each at most three once case is folded."""
@@ -86,12 +89,21 @@ class UserRow(Base):
 
 
 class FileRow(Base):
-    """A document. ``path`` is the blob's key; ``name_key`` is the name with its case folded, for search and order."""
+    """A document. ``path`` is the blob's key; ``name_key`` the name without case and accents, for search and order.
+
+    ``trashed`` says whether ``deleted_at`` is set: an index can begin with it. ``labels`` is their JSON; ``file_label``
+    has them for searching.
+    """
 
     __tablename__ = "file"
     __table_args__ = (
-        Index("ix_file_user_id_name_key", "user_id", "name_key", "id"),
+        Index("ix_file_list", "user_id", "trashed", "id"),
+        *(
+            Index(f"ix_file_list_{column}", "user_id", "trashed", column, "id")
+            for column in ("name_key", "size", "created_at", "updated_at", "folder")
+        ),
         Index("ix_file_path", "path"),
+        Index("ix_file_deleted_at", "trashed", "deleted_at"),
         NEVER_REUSE_IDS,
     )
 
@@ -108,6 +120,9 @@ class FileRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
     deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    trashed: Mapped[bool] = mapped_column(Boolean)
+    folder: Mapped[str] = mapped_column(String(FOLDER_CHARACTERS))
+    labels: Mapped[str | None] = mapped_column(Text)
 
 
 class JournalHeadRow(Base):
@@ -128,6 +143,7 @@ class FileEventRow(Base):
     __table_args__ = (
         Index("ix_file_event_user_id", "user_id", "event_id"),
         Index("ix_file_event_dispatched", "dispatched", "event_id"),
+        Index("ix_file_event_path", "path", "event_id"),
         TABLE_OPTIONS,
     )
 
@@ -143,6 +159,9 @@ class FileEventRow(Base):
     version: Mapped[int] = mapped_column(Integer)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
     by: Mapped[int | None] = mapped_column(Integer)
+    folder: Mapped[str] = mapped_column(String(FOLDER_CHARACTERS))
+    labels: Mapped[str | None] = mapped_column(Text)
+    permanent: Mapped[bool] = mapped_column(Boolean)
     change_key: Mapped[str | None] = mapped_column(String(32), unique=True)
     dispatched: Mapped[bool] = mapped_column(Boolean)
 

@@ -8,7 +8,10 @@ from typing import Any
 from sqlalchemy import bindparam, update
 from sqlalchemy.orm import Session
 
+from docsave_services.db import journal
+from docsave_services.db.file_models import BackupProgressRow
 from docsave_services.db.models import FileRow
+from docsave_services.domain.cursor import Cursor
 from docsave_services.errors import InvalidInput
 
 PROTECTED_MAX = 1000
@@ -36,6 +39,26 @@ def mark_protected(session: Session, items: Sequence[Any]) -> int:
         result = session.connection().execute(statement, {"file": file_id, "reached": newest[file_id]})
         changed += result.rowcount
     return changed
+
+
+def remember_progress(session: Session, through: str) -> None:
+    """Keep the backup's word that everything up to the cursor ``through`` is copied. One of another journal is not
+    about this one and is left out; a lower one counts: the backup may have begun again in an empty directory."""
+    try:
+        cursor = Cursor.parse(through) if isinstance(through, str) else None
+    except ValueError:
+        cursor = None
+    if cursor is None:
+        raise InvalidInput.for_field("through", "is not a cursor")
+    newest = journal.head(session)
+    if cursor.epoch == newest.epoch and cursor.event_id <= newest.event_id:
+        session.merge(BackupProgressRow(id=1, epoch=cursor.epoch, event_id=cursor.event_id))
+
+
+def copied_through(session: Session) -> int:
+    """The newest journal entry up to which all content is safe in the backup; 0 when nobody said so."""
+    row = session.get(BackupProgressRow, 1)
+    return row.event_id if row is not None and row.epoch == journal.head(session).epoch else 0
 
 
 def _pair(item: Any) -> tuple[int, int]:

@@ -56,7 +56,7 @@ def get_many(session: Session, file_ids: Sequence[int]) -> list[StoredFile | Non
     if not isinstance(file_ids, list) or len(file_ids) > BATCH_MAX:
         raise InvalidInput.for_field("file_ids", f"must be a list of at most {BATCH_MAX} ids")
     wanted = {i for i in file_ids if isinstance(i, int) and not isinstance(i, bool) and 0 < i < 2**31}
-    query = select(FileRow).where(FileRow.id.in_(wanted), FileRow.deleted_at.is_(None))
+    query = select(FileRow).where(FileRow.id.in_(wanted), FileRow.trashed.is_(False))
     found = {row.id: as_file(row) for row in session.scalars(query)} if wanted else {}
     return [found.get(i) if type(i) is int else None for i in file_ids]
 
@@ -95,8 +95,7 @@ def _order(sort: str | None) -> tuple[str, bool]:
 
 def _filtered(query: FileQuery) -> Any:
     statement = select(FileRow)
-    trashed = FileRow.deleted_at.is_not(None)
-    statement = statement.where(trashed if query.deleted else FileRow.deleted_at.is_(None))
+    statement = statement.where(FileRow.trashed.is_(query.deleted))
     if query.user_id is not None:
         statement = statement.where(FileRow.user_id == query.user_id)
     if query.q:

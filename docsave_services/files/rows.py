@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
-from docsave_services.contracts import BackupState, StoredFile
+from docsave_services.contracts import BackupState, FileEvent, StoredFile
 from docsave_services.db.models import NAME_KEY_CHARACTERS, FileRow
 from docsave_services.times import to_text
 
 
 def name_key(name: str) -> str:
-    """The form of a name in which search and order ignore case."""
-    return unicodedata.normalize("NFC", name).casefold()[:NAME_KEY_CHARACTERS]
+    """The form of a name in which search and order ignore case and accents."""
+    decomposed = unicodedata.normalize("NFKD", name.casefold())
+    plain = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return unicodedata.normalize("NFKC", plain).casefold()[:NAME_KEY_CHARACTERS]
+
+
+def labels_text(labels: Mapping[str, str]) -> str | None:
+    """Labels as they are kept: one text for equal ones, None for none."""
+    return json.dumps(labels, ensure_ascii=False, sort_keys=True) if labels else None
 
 
 def as_file(row: FileRow) -> StoredFile:
@@ -32,12 +41,36 @@ def as_file(row: FileRow) -> StoredFile:
         "created_at": to_text(row.created_at),
         "updated_at": to_text(row.updated_at),
         "deleted_at": None if row.deleted_at is None else to_text(row.deleted_at),
+        "folder": row.folder,
+        "labels": json.loads(row.labels) if row.labels else {},
         "backup": backup,
         "path": row.path,
     }
 
 
-def as_journal_entry(row: FileRow, event_type: str, by: int | None, change_key: str | None) -> dict[str, Any]:
+def file_at(event: FileEvent) -> StoredFile:
+    """The file as it was after a change: all that is left to tell of one that was removed for good since."""
+    return {
+        "id": event["id"],
+        "user_id": event["user_id"],
+        "name": event["name"],
+        "size": event["size"],
+        "media_type": event["media_type"],
+        "sha256": event["sha256"],
+        "version": event["version"],
+        "created_at": event["at"],
+        "updated_at": event["at"],
+        "deleted_at": event["at"] if event["permanent"] else None,
+        "folder": event["folder"],
+        "labels": event["labels"],
+        "backup": {"state": "pending", "version": 0},
+        "path": event["path"],
+    }
+
+
+def as_journal_entry(
+    row: FileRow, event_type: str, by: int | None, change_key: str | None, permanent: bool = False
+) -> dict[str, Any]:
     """The journal's columns for the change that led to the row's present version."""
     return {
         "type": event_type,
@@ -51,5 +84,8 @@ def as_journal_entry(row: FileRow, event_type: str, by: int | None, change_key: 
         "version": row.version,
         "at": row.updated_at,
         "by": by,
+        "folder": row.folder,
+        "labels": row.labels,
+        "permanent": permanent,
         "change_key": change_key,
     }

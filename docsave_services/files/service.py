@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from nameko.timer import timer
+from sqlalchemy.orm import Session
 
-from docsave_services.contracts import FILES, Change, ChangesPage, FilePage, Outcome, StoredFile
+from docsave_services.contracts import FILES, Change, ChangesPage, FilePage, Outcome, StoredFile, Usage
 from docsave_services.db import journal
 from docsave_services.db.provider import Database, check_database
 from docsave_services.db.transactions import Transactions
-from docsave_services.errors import InvalidInput, error_from_code
+from docsave_services.errors import InvalidInput, NotFound, error_from_code
 from docsave_services.files import queries
 from docsave_services.files.changes import apply_changes
 from docsave_services.files.outbox import Outbox, OutboxHandle
-from docsave_services.files.protection import mark_protected
+from docsave_services.files.protection import mark_protected, remember_progress
+from docsave_services.files.usage import usage_of
 from docsave_services.nameko_ext import PromptStop, RequestContext, rpc
 from docsave_services.settings import Settings, SettingsProvider
 from docsave_services.storage import BlobStore
@@ -64,13 +66,13 @@ class FilesService:
         blob: str | None = None,
         media_type: str | None = None,
         by: int | None = None,
+        folder: str | None = None,
+        labels: dict[str, str] | None = None,
     ) -> StoredFile:
-        """Rename a file, give it new content, or both."""
+        """Rename a file, move it, label it, give it new content: what is given is set."""
         change: Change = {"op": "update", "by": by, "file_id": file_id, "media_type": media_type}
-        if name is not None:
-            change["name"] = name
-        if blob is not None:
-            change["path"] = blob
+        given = {"name": name, "path": blob, "folder": folder, "labels": labels}
+        change.update({field: value for field, value in given.items() if value is not None})  # type: ignore[typeddict-item]
         return self._one(change)
 
     @rpc
@@ -92,6 +94,16 @@ class FilesService:
             "key_id": key_id,
         }
         return self._one(change)
+
+    @rpc
+    def restore(self, file_id: int, by: int | None = None) -> StoredFile:
+        """Take a file out of the trash."""
+        return self._one({"op": "restore", "by": by, "file_id": file_id})
+
+    @rpc
+    def remove(self, file_id: int, by: int | None = None) -> StoredFile:
+        """Take a file away for good, out of the trash too. The backup keeps its copies."""
+        return self._one({"op": "remove", "by": by, "file_id": file_id})
 
     @rpc
     def get(self, file_id: int) -> StoredFile:
@@ -128,9 +140,22 @@ class FilesService:
         return {"cursor": str(self.db.read(journal.head))}
 
     @rpc
-    def protected(self, items: Reports) -> dict[str, int]:
-        """The backup's report: copies of these versions are safe."""
-        return {"updated": self.db.write(lambda s: mark_protected(s, items), repeatable=True)}
+    def protected(self, items: Reports, through: str | None = None) -> dict[str, int]:
+        """The backup's report: copies of these versions are safe, and so is all up to the cursor ``through``."""
+
+        def note(session: Session) -> int:
+            if through is not None:
+                remember_progress(session, through)
+            return mark_protected(session, items)
+
+        return {"updated": self.db.write(note, repeatable=True)}
+
+    @rpc
+    def usage(self, user_id: int) -> Usage:
+        """How many files and bytes a user has, the trash included, and the quota."""
+        if type(user_id) is not int or not 0 < user_id < 2**31:
+            raise NotFound
+        return self.db.read(lambda s: usage_of(s, user_id))
 
     @rpc
     def health(self) -> dict[str, str]:

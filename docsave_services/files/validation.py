@@ -7,21 +7,35 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from docsave_services.contracts import Change
+from docsave_services.db.file_models import IDEMPOTENCY_KEY_CHARACTERS
+from docsave_services.domain.folders import folder_problem
+from docsave_services.domain.labels import labels_problem
 from docsave_services.domain.names import name_problem
+from docsave_services.domain.references import key_problem, system_problem
 from docsave_services.errors import FieldError, InvalidInput
 
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(\s*;[\x20-\x7e]*)?")
 _CHANGE_KEY = re.compile(r"[0-9a-f]{32}")
 
-_MAY_BE_NULL = ("by", "owner", "media_type", "request_id", "address", "session_id", "key_id")
-_NEEDED = {"create": ("user_id", "name", "path"), "update": ("file_id",), "delete": ("file_id",)}
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+IF_MATCH_MAX = 100
+
+_MAY_BE_NULL = ("by", "owner", "media_type", "idempotency", "request_id", "address", "session_id", "key_id")
+_NEEDED = {
+    "create": ("user_id", "name", "path"),
+    "save": ("user_id", "name", "path", "ref"),
+    "update": ("file_id",),
+    "delete": ("file_id",),
+    "restore": ("file_id",),
+    "remove": ("file_id",),
+}
 
 
 def checked_change(change: Mapping[str, Any]) -> Change:
     """``change`` when it is well formed; ``InvalidInput`` with each wrong field otherwise."""
     op = change.get("op")
     if not isinstance(op, str) or op not in _NEEDED:
-        raise InvalidInput.for_field("op", "must be create, update or delete")
+        raise InvalidInput.for_field("op", "must be one of " + ", ".join(_NEEDED))
     errors: list[FieldError] = [
         {"field": field, "message": "is required"} for field in _NEEDED[op] if change.get(field) is None
     ]
@@ -56,6 +70,39 @@ def _name_problem(value: Any) -> str | None:
     return _text_problem(value) or name_problem(value)
 
 
+def _folder_problem(value: Any) -> str | None:
+    return _text_problem(value) or folder_problem(value)
+
+
+def _labels_problem(value: Any) -> str | None:
+    return labels_problem(value) if isinstance(value, dict) else "must be an object of texts"
+
+
+def _ref_problem(value: Any) -> str | None:
+    if not isinstance(value, dict) or value.keys() != {"system", "key", "name"}:
+        return "must have system, key and name"
+    return system_problem(value["system"]) or key_problem(value["key"]) or _name_problem(value["name"])
+
+
+def _if_match_problem(value: Any) -> str | None:
+    valid = isinstance(value, list) and len(value) <= IF_MATCH_MAX and all(isinstance(tag, str) for tag in value)
+    return None if valid else f"must be a list of at most {IF_MATCH_MAX} entity tags"
+
+
+def _idempotency_problem(value: Any) -> str | None:
+    if not isinstance(value, dict) or value.keys() != {"key", "fingerprint"}:
+        return "must have key and fingerprint"
+    key, fingerprint = value["key"], value["fingerprint"]
+    if not isinstance(key, str) or not 1 <= len(key) <= IDEMPOTENCY_KEY_CHARACTERS or not _printable(key):
+        return f"must have a key of 1 to {IDEMPOTENCY_KEY_CHARACTERS} printable ASCII characters"
+    valid = isinstance(fingerprint, str) and _FINGERPRINT.fullmatch(fingerprint)
+    return None if valid else "must have a fingerprint of 64 hexadecimal digits"
+
+
+def _printable(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
 def _media_type_problem(value: Any) -> str | None:
     valid = isinstance(value, str) and len(value) <= 255 and _MEDIA_TYPE.fullmatch(value)
     return None if valid else "must be a media type"
@@ -74,6 +121,11 @@ _CHECKS: dict[str, Callable[[Any], str | None]] = {
     "name": _name_problem,
     "path": _text_problem,
     "media_type": _media_type_problem,
+    "folder": _folder_problem,
+    "labels": _labels_problem,
+    "ref": _ref_problem,
+    "if_match": _if_match_problem,
+    "idempotency": _idempotency_problem,
     "change_key": _change_key_problem,
     "request_id": _text_problem,
     "address": _text_problem,

@@ -128,6 +128,16 @@ class BlobStore:
         except FileNotFoundError as exc:
             raise BlobMissing from exc
 
+    def reuse(self, key: str) -> int:
+        """Rely on content that is there already: its size in bytes, durable; ``BlobMissing`` when it is not.
+
+        From now on it counts as new, so that the sweeper leaves it alone until a row names it.
+        """
+        size = _rely_on(self._path(key))
+        if size is None:
+            raise BlobMissing
+        return size
+
     def open(self, key: str) -> int:
         """A file descriptor for reading, the caller's to close; ``BlobMissing`` when there is no such blob."""
         try:
@@ -166,7 +176,8 @@ class BlobStore:
     def _adopt(self, temporary: Path, sha256: str, size: int) -> None:
         target = self._path(blob_key(sha256))
         self._directories.make(target.parent)
-        if not _make_durable_if_whole(target, size):
+        if _rely_on(target) != size:
+            os.utime(temporary)  # it counts as new from now on, however long it took to arrive
             temporary.replace(target)
         fsync_directory(target.parent)
 
@@ -181,17 +192,19 @@ def _remove_if_dead(entry: os.DirEntry[str]) -> None:
         _log.warning("unfinished_upload_not_swept", name=entry.name, error=str(exc))
 
 
-def _make_durable_if_whole(path: Path, size: int) -> bool:
-    """Whether a readable blob of that size is there; its bytes are on disk when this returns True.
+def _rely_on(path: Path) -> int | None:
+    """The size of a readable blob, whose bytes are on disk when this returns; None when there is none.
 
-    Another upload may have renamed it a moment ago and not yet have been told that it is durable.
+    Another upload may have renamed it a moment ago and not yet have been told that it is durable. Its time is set by
+    its path and last: a sweeper that took the blob away meanwhile makes that fail, one that comes later sees it.
     """
     with contextlib.suppress(OSError):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            if os.fstat(fd).st_size == size:
-                os.fsync(fd)
-                return True
+            size = os.fstat(fd).st_size
+            os.fsync(fd)
         finally:
             os.close(fd)
-    return False
+        os.utime(path)
+        return size
+    return None

@@ -13,6 +13,7 @@ from docsave_services.errors import CursorExpired, InvalidInput, NotFound
 from docsave_services.files import queries
 from docsave_services.files.changes import apply_changes
 from docsave_services.files.protection import mark_protected
+from docsave_services.files.rows import name_key
 from tests.support.documents import Documents
 
 
@@ -201,7 +202,7 @@ def test_pages_hold_every_file_once_in_order(documents: Documents, sort: str | N
     assert sorted(ids) == sorted(f["id"] for f in created)
     key = (sort or "id").removeprefix("-")
     by_id = {f["id"]: f for f in created}
-    values = [by_id[i][key].casefold() if key == "name" else by_id[i][key] for i in ids]  # type: ignore[literal-required]
+    values = [name_key(by_id[i]["name"]) if key == "name" else by_id[i][key] for i in ids]  # type: ignore[literal-required]
     assert values == sorted(values, reverse=(sort or "").startswith("-"))
 
 
