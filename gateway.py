@@ -14,6 +14,7 @@ from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext
 from docsave_services.settings import SettingsProvider
 from gateway_http.auth import Access
 from gateway_http.blob_access import BlobStoreProvider
+from gateway_http.content import content_of_file
 from gateway_http.documents import DocumentsProvider
 from gateway_http.download import content_response
 from gateway_http.readiness import Readiness, ReadinessProvider
@@ -148,7 +149,8 @@ class Gateway:
     @route("GET", "/files/<id:file_id>/content", Access.FILES_READ)
     def get_content(self, request: GatewayRequest, file_id: int) -> Response:
         """A file's bytes; HEAD gives their headers."""
-        return content_response(request, self.blobs, self.documents.find(request.identity, file_id))
+        file = self.documents.find(request.identity, file_id)
+        return content_response(request, content_of_file(self.blobs, file))
 
     @route("PUT", "/files/<id:file_id>/content", Access.FILES_WRITE)
     def replace_content(self, request: GatewayRequest, file_id: int) -> Response:

@@ -138,6 +138,11 @@ class BlobStore:
             raise BlobMissing
         return size
 
+    def check_size(self, key: str, size: int) -> None:
+        """``BlobMissing`` when there is no such blob, ``BlobDamaged`` when it has another size."""
+        if self.size_of(key) != size:
+            raise BlobDamaged
+
     def open(self, key: str) -> int:
         """A file descriptor for reading, the caller's to close; ``BlobMissing`` when there is no such blob."""
         try:
@@ -166,6 +171,25 @@ class BlobStore:
             if digest.hexdigest() != expected:
                 raise BlobDamaged
             yield held
+        finally:
+            os.close(fd)
+
+    def read_part(self, key: str, size: int, start: int, stop: int) -> Generator[bytes, None, None]:
+        """The bytes from ``start`` up to ``stop`` (exclusive) of a blob of ``size`` bytes, in pieces.
+
+        A part has no hash of its own: only the size is checked. ``BlobDamaged`` for another one, also for a blob that
+        becomes shorter while it is read.
+        """
+        fd = self.open(key)
+        try:
+            if os.fstat(fd).st_size != size:
+                raise BlobDamaged
+            while start < stop:
+                piece = os.pread(fd, min(CHUNK_BYTES, stop - start), start)
+                if not piece:
+                    raise BlobDamaged
+                start += len(piece)
+                yield piece
         finally:
             os.close(fd)
 

@@ -1,0 +1,62 @@
+"""Bytes on their way out of a file to a client: read in threads, a piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+
+from werkzeug.wrappers import Response
+
+from docsave_services.errors import BlobDamaged, BlobMissing, DocsaveError
+from docsave_services.log import get_logger
+from gateway_http.blob_access import in_thread
+from gateway_http.counters import counters
+
+_log = get_logger(__name__)
+
+
+def damaged(label: str) -> DocsaveError:
+    """Count and log that the content called ``label`` is missing or wrong; what the client is told of it."""
+    counters.damaged_content += 1
+    _log.error("blob_damaged", content=label)
+    return BlobDamaged()
+
+
+class Outflow:
+    """The pieces of a generator, each made in a thread. The first is made at once: its failure is an answer. A later
+    failure breaks the connection before the end, so that the client knows that it has not got all."""
+
+    def __init__(self, pieces: Generator[bytes, None, None], label: str) -> None:
+        self._pieces = pieces
+        self._label = label
+        try:
+            self._first = self._read()
+        except BaseException:
+            self.close()
+            raise
+
+    def response(self, status: int, headers: dict[str, str]) -> Response:
+        """An answer with these pieces as its body."""
+        response = Response(self, status=status, headers=headers, direct_passthrough=True)
+        response.call_on_close(self.close)
+        return response
+
+    def __iter__(self) -> Iterator[bytes]:
+        piece: bytes | None = self._first
+        self._first = None
+        while piece is not None:
+            yield piece
+            piece = self._read()
+
+    def _read(self) -> bytes | None:
+        try:
+            return in_thread(next, self._pieces, None)
+        except (BlobDamaged, BlobMissing) as exc:
+            raise damaged(self._label) from exc
+
+    def close(self) -> None:
+        """Close what the generator reads. Harmless when repeated."""
+        try:
+            self._pieces.close()
+        except ValueError:
+            # Killed while a thread still reads: the descriptor is closed with the generator, when that ends.
+            _log.warning("content_closed_late", content=self._label)
