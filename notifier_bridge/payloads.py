@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from docsave_services.domain.folders import folder_problem
+from docsave_services.domain.labels import labels_problem
 from docsave_services.errors import InvalidInput
 
 _NUMBER_MAX = 2**63 - 1
@@ -97,6 +99,9 @@ _EVENT_FIELDS: dict[str, Callable[[object], bool]] = {
     "version": _number(1),
     "at": _text(50),
     "by": lambda value: value is None or _number(1)(value),
+    "folder": lambda value: isinstance(value, str) and folder_problem(value) is None,
+    "labels": lambda value: isinstance(value, dict) and labels_problem(value) is None,
+    "permanent": lambda value: isinstance(value, bool),
     "cursor": _text(100),
 }
 """The fields of ``contracts.FileEvent``; a test compares the two."""

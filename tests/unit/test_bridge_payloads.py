@@ -74,6 +74,7 @@ def test_a_complete_event_is_relayed_as_it_is():
     event = {
         "event_id": 1, "type": "File_create", "id": 7, "user_id": 1, "name": "é", "path": "p", "size": 0,
         "media_type": "text/plain", "sha256": "0" * 64, "version": 1, "at": "2026-11-24T10:15:00Z", "by": None,
+        "folder": "clients/acme", "labels": {"crm.deal": "42"}, "permanent": False,
         "cursor": f"{EPOCH}:1",
     }  # fmt: skip
     assert parse_relayed_event(event, "File_create") == event
