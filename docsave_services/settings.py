@@ -34,6 +34,7 @@ class Settings:
     secret_key: str = field(repr=False)
     secret_key_previous: str = field(default="", repr=False)
     trusted_proxies: tuple[str, ...] = ()
+    require_if_match: bool = False
 
     @property
     def blob_dir(self) -> Path:
@@ -72,6 +73,7 @@ class Settings:
             secret_key=_secret_key(text, "secret_key"),
             secret_key_previous=_secret_key(text, "secret_key_previous"),
             trusted_proxies=_networks(text, "trusted_proxies"),
+            require_if_match=_switch(text, "require_if_match"),
         )
 
     def require(self, *names: str) -> None:
@@ -100,6 +102,13 @@ def _registration(text: Mapping[str, str]) -> Literal["open", "admin"]:
     if value not in ("open", "admin"):
         raise ConfigurationError("DOCSAVE_REGISTRATION must be open or admin")
     return cast(Literal["open", "admin"], value)
+
+
+def _switch(text: Mapping[str, str], key: str) -> bool:
+    value = text.get(key, "") or "0"
+    if value not in ("0", "1"):
+        raise ConfigurationError(f"DOCSAVE_{key.upper()} must be 0 or 1")
+    return value == "1"
 
 
 def _secret_key(text: Mapping[str, str], name: str) -> str:

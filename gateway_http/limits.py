@@ -19,6 +19,9 @@ HEADER_BYTES_MAX = 64 * 1024
 JSON_BYTES_MAX = 64 * 1024
 QUERY_FIELDS_MAX = 32
 
+IF_MATCH_TAGS_MAX = 100
+"""As many as the files service takes with a change."""
+
 READ_BYTES = 256 * 1024
 """A body is taken from the socket in pieces of at most this size."""
 

@@ -56,7 +56,7 @@ def test_values_are_taken_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
         ("DOCSAVE_PORT", "eighty"), ("DOCSAVE_PORT", "65536"), ("DOCSAVE_MAX_FILE_BYTES", "0"),
         ("DOCSAVE_REGISTRATION", "maybe"), ("DOCSAVE_SECRET_KEY", "short"),
         ("DOCSAVE_SECRET_KEY_PREVIOUS", "short"), ("DOCSAVE_TRUSTED_PROXIES", "10.0.0.1, proxy"),
-        ("DOCSAVE_TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("DOCSAVE_TRUSTED_PROXIES", "10.0.0.1/8"), ("DOCSAVE_REQUIRE_IF_MATCH", "yes"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
