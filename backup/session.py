@@ -44,7 +44,7 @@ class Session:
         self._reported = Contiguous(self.durable.reported)
         self._history = History(self.root, blobs, check=seal)
         self.copier = Copier(self._write, self._is_safe)
-        self.reporter = Reporter(lambda **items: files("protected", **items), self._is_reported)
+        self.reporter = Reporter(lambda **report: files("protected", **report), self._is_reported, self._durable_cursor)
         # From `reported`, not `copied`: what lies between is safe but perhaps unknown to the files service.
         self.reader = JournalReader(self._fetch, self._deliver, Cursor(marker.epoch, self.durable.reported))
         self.place_error: str | None = None
@@ -111,6 +111,12 @@ class Session:
             self._reported.done(event_id)
         self._moved.ring()
 
+    def _durable_cursor(self) -> str:
+        """The place that is on disk, in a directory that is still there: more is never claimed."""
+        place = self.durable.copied
+        tpool.execute(self._seal)
+        return str(Cursor(self._epoch, place))
+
     def _keep_place(self) -> None:
         """Write the place down when it moved: at once when idle, many moves in one write under load."""
         while not self._stopping:
@@ -133,7 +139,10 @@ class Session:
             eventlet.sleep(PLACE_RETRY_SECONDS)
             self._moved.ring()
             return
+        moved = place.copied != self.durable.copied
         self.durable, self.place_error = place, None
+        if moved:
+            self.reporter.place_moved()
 
     def _write_place_blocking(self, place: Place) -> None:
         self._seal()

@@ -30,6 +30,7 @@ class StandInFiles:
         self.journal = journal
         self.protected: dict[int, int] = {}
         self.reports = 0
+        self.through: str | None = None
         self._container: ServiceContainer | None = None
 
     def tell(self, *events: FileEvent) -> None:
@@ -72,8 +73,9 @@ def _service_class(stand_in: StandInFiles) -> type:
             return stand_in.changes(since, limit)
 
         @rpc
-        def protected(self, items: list[dict[str, int]]) -> dict[str, int]:
+        def protected(self, items: list[dict[str, int]], through: str) -> dict[str, int]:
             stand_in.reports += 1
+            stand_in.through = through
             for item in items:
                 known = stand_in.protected.get(item["file_id"], 0)
                 stand_in.protected[item["file_id"]] = max(known, item["version"])

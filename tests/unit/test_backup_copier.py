@@ -185,13 +185,13 @@ def test_reports_are_batched_and_repeated_until_taken(journal: Journal, monkeypa
     monkeypatch.setattr(reporter_module, "FIRST_PAUSE_SECONDS", 0.01)
     calls: list[list[dict[str, int]]] = []
 
-    def protected(items: list[dict[str, int]]) -> None:
+    def protected(items: list[dict[str, int]], through: str) -> None:
         calls.append(items)
         if len(calls) < 3:
             raise OSError("no broker")
 
     confirmed: list[int] = []
-    reporter = Reporter(protected, confirmed.extend)
+    reporter = Reporter(protected, confirmed.extend, lambda: f"{EPOCH}:0")
     for version, file_id in [(1, 1), (2, 1), (1, 2), (3, 1)]:
         reporter.add(journal.add(version=version, file_id=file_id))
     thread = eventlet.spawn(reporter.run)
@@ -207,9 +207,54 @@ def test_reports_that_did_not_fit_are_asked_for_again(journal: Journal, monkeypa
     """A full queue never blocks the copying; the journal is read again instead."""
     monkeypatch.setattr(reporter_module, "QUEUE_MAX", 2)
     confirmed: list[int] = []
-    reporter = Reporter(lambda items: None, confirmed.extend)
+    reporter = Reporter(lambda items, through: None, confirmed.extend, lambda: f"{EPOCH}:0")
     for number in range(3):
         reporter.add(journal.add(file_id=number))
     with pytest.raises(ReportsLost):
         reporter.run()
     assert confirmed == [1, 2]
+
+
+def test_the_place_is_reported_at_the_start_when_it_moved_and_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, for a new directory takes back what the last one claimed; then alone; a report that failed says at its
+    repetition what is true by then."""
+    monkeypatch.setattr(reporter_module, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(reporter_module, "GATHER_SECONDS", 0.0)
+    place = 5
+    told: list[int] = []
+
+    def protected(items: list[dict[str, int]], through: str) -> None:
+        nonlocal place
+        assert items == []
+        told.append(int(through.removeprefix(f"{EPOCH}:")))
+        if told[-1] == 6:
+            place = 7
+            raise OSError("no broker")
+
+    reporter = Reporter(protected, lambda _: None, lambda: f"{EPOCH}:{place}")
+    thread = eventlet.spawn(reporter.run)
+    try:
+        wait_until(lambda: told == [5])
+        reporter.place_moved()  # it did not: nothing to say
+        eventlet.sleep(0)
+        place = 6
+        reporter.place_moved()
+        wait_until(lambda: told == [5, 6, 7])
+        monkeypatch.setattr(reporter_module, "REPEAT_SECONDS", 0.01)
+        reporter.place_moved()
+        wait_until(lambda: told[:5] == [5, 6, 7, 7, 7])
+    finally:
+        thread.kill()
+
+
+def test_nothing_is_claimed_of_a_directory_that_is_gone() -> None:
+    """The look at the directory comes before every report, the repeated ones too, and ends them."""
+    claims: list[str] = []
+
+    def gone() -> str:
+        raise DirectoryGone
+
+    reporter = Reporter(lambda items, through: claims.append(through), lambda _: None, gone)
+    with pytest.raises(DirectoryGone):
+        reporter.run()
+    assert claims == []
