@@ -7,15 +7,21 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from backup.history import HISTORY, validate
-from backup.names import content_prefix, version_of_json
+from backup.names import content_prefix, json_name, version_of_json
 from docsave_services.contracts import FILE_DELETE, FileEvent
+from docsave_services.errors import BlobDamaged, NotFound
+
+VERSIONS_LIMIT_MAX = 1000
+"""Most versions in one page."""
+
+UNKNOWN_FILE = "the backup has no version of this file"
 
 
 class Version(TypedDict):
-    """One version as the API shows it."""
+    """One version as the API shows it. What entries of the first release did not record is left out."""
 
     version: int
     event: str
@@ -23,6 +29,26 @@ class Version(TypedDict):
     size: int
     sha256: str
     at: str
+    media_type: NotRequired[str]
+    folder: NotRequired[str]
+    labels: NotRequired[dict[str, str]]
+    by: NotRequired[int | None]
+    permanent: NotRequired[bool]
+
+
+class VersionPage(TypedDict):
+    """Versions of a file, newest first; ``next`` is the ``before`` of the following page, None after the last."""
+
+    items: list[Version]
+    next: int | None
+
+
+class StoredVersion(Version):
+    """One version with its owner and where its content lies, relative to the backup directory: None for a deletion
+    and for content that is missing."""
+
+    user_id: int
+    path: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +85,54 @@ def entries_of(file_id: int, directory: Path) -> list[Entry]:
     ]
 
 
-def versions_of(root: Path, file_id: int) -> list[Version]:
-    """The versions of a file, newest first; none for a file the directory does not know.
+def versions_of(root: Path, file_id: int, before: int | None = None, limit: int = VERSIONS_LIMIT_MAX) -> VersionPage:
+    """A page of a file's versions, only those below ``before``. ``NotFound`` for a file without any.
 
-    File ids are unique, so that only the users' directories are looked through, not their files.
+    A version whose event cannot be read is left out; ``verify`` names it.
     """
-    found: dict[int, Version] = {}
+    directory = _directory_of(root, file_id)
+    known = [number for path in directory.iterdir() if (number := version_of_json(path.name)) is not None]
+    if not known:
+        raise NotFound(UNKNOWN_FILE)
+    numbers = sorted((number for number in known if before is None or number < before), reverse=True)
+    events = (_event_of(directory, file_id, number) for number in numbers[:limit])
+    return {
+        "items": [_shown(event) for event in events if event is not None],
+        "next": numbers[limit - 1] if len(numbers) > limit else None,
+    }
+
+
+def version_of(root: Path, file_id: int, version: int) -> StoredVersion:
+    """One version. ``NotFound`` when there is no such entry, ``BlobDamaged`` when its event cannot be read."""
+    directory = _directory_of(root, file_id)
+    if not os.path.lexists(directory / json_name(version)):
+        raise NotFound("the backup has no such version of this file")
+    event = _event_of(directory, file_id, version)
+    if event is None:
+        raise BlobDamaged("The entry of this version in the backup cannot be read")
+    content = None if event["type"] == FILE_DELETE else _content_of(directory, version)
+    path = None if content is None else content.relative_to(root).as_posix()
+    return {**_shown(event), "user_id": event["user_id"], "path": path}
+
+
+def _directory_of(root: Path, file_id: int) -> Path:
+    """A file's directory. File ids are unique, so only the users' directories are looked through, not their files."""
     for user in _numbered(root / HISTORY):
         directory = user / str(file_id)
         if directory.is_dir():
-            shown = (_shown(entry.event) for entry in entries_of(file_id, directory) if entry.event is not None)
-            found.update({version["version"]: version for version in shown})
-    return [found[number] for number in sorted(found, reverse=True)]
+            return directory
+    raise NotFound(UNKNOWN_FILE)
+
+
+def _event_of(directory: Path, file_id: int, version: int) -> FileEvent | None:
+    """The event of an entry, if it can be read and is that entry's."""
+    event = _read_event(directory / json_name(version))
+    return event if event and (event["id"], event["version"]) == (file_id, version) else None
+
+
+def _content_of(directory: Path, version: int) -> Path | None:
+    prefix = content_prefix(version)
+    return next((path for path in sorted(directory.iterdir()) if path.name.startswith(prefix)), None)
 
 
 def _numbered(directory: Path) -> list[Path]:
@@ -97,7 +159,7 @@ def _read_event(path: Path) -> FileEvent | None:
 
 
 def _shown(event: FileEvent) -> Version:
-    return {
+    shown: Version = {
         "version": event["version"],
         "event": event["type"],
         "name": event["name"],
@@ -105,3 +167,6 @@ def _shown(event: FileEvent) -> Version:
         "sha256": event["sha256"],
         "at": event["at"],
     }
+    later = ("media_type", "folder", "labels", "by", "permanent")
+    shown.update({key: event[key] for key in later if key in event})  # type: ignore[literal-required, typeddict-item]
+    return shown

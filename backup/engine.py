@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import eventlet
 from eventlet import tpool
@@ -23,6 +24,9 @@ from docsave_services.log import get_logger
 from docsave_services.storage import BlobStore
 
 _log = get_logger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 LOOK_SECONDS = 1.0
 """A service that may not write looks again this often; a standby takes over within about this time."""
@@ -172,6 +176,18 @@ class Engine:
                 return Cursor.parse(self._files("head")["cursor"])
         except DocsaveError:
             return None  # shown as null: the files service is away, which is not this service's trouble
+
+    def read(self, function: Callable[Concatenate[Path, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """``function(root, …)`` in a thread; ``Unavailable`` while the directory is not there or cannot be read."""
+        try:
+            tpool.execute(self.home.require_present)
+            result: T = tpool.execute(function, self.home.root, *args, **kwargs)
+        except Refused as exc:
+            raise Unavailable(str(exc)) from exc
+        except OSError as exc:
+            _log.error("backup_read_failed", error=describe(exc))
+            raise Unavailable("the backup directory cannot be read") from exc
+        return result
 
     def verify(self) -> Report:
         """Read every entry again. Several callers share one pass."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,9 @@ DIRECTORY_MODE = 0o750
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _IDENTITY = ("event_id", "type", "id", "user_id", "name", "size", "sha256", "version", "at")
 """The fields that make two events the same change; the others may gain company in a later release."""
+
+_LATER = ("folder", "labels", "permanent")
+"""Fields that entries of the first release lack; where an entry has one, it is part of the change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +167,24 @@ def validate(event: FileEvent) -> None:
         content_name(event["version"], event["at"], event["name"])
     except ValueError as exc:
         raise MalformedEvent("at is not a time") from exc
+    _validate_later_fields(event)
     if event["type"] == FILE_DELETE:
         return
     if not _SHA256.fullmatch(str(event.get("sha256"))) or type(event.get("size")) is not int:
         raise MalformedEvent("sha256 or size is wrong")
+
+
+def _validate_later_fields(event: Mapping[str, Any]) -> None:
+    """Those that an entry of the first release may lack."""
+    labels = event.get("labels", {})
+    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+        raise MalformedEvent("labels must be texts")
+    if not all(isinstance(event.get(key, ""), str) for key in ("folder", "media_type")):
+        raise MalformedEvent("folder or media_type is wrong")
+    if not isinstance(event.get("permanent", False), bool):
+        raise MalformedEvent("permanent is wrong")
+    if event.get("permanent") and event["type"] != FILE_DELETE:
+        raise MalformedEvent("only a deletion can be permanent")
 
 
 def _is_described(path: Path, event: FileEvent) -> bool:
@@ -178,9 +195,14 @@ def _is_described(path: Path, event: FileEvent) -> bool:
         return False
     except ValueError as exc:
         raise EntryConflict(f"{path.name} is not readable") from exc
-    if not isinstance(found, dict) or any(found.get(key) != event.get(key) for key in _IDENTITY):
+    if not isinstance(found, dict) or not _is_same_change(found, event):
         raise EntryConflict(f"{path.name} holds another event")
     return True
+
+
+def _is_same_change(found: Mapping[str, Any], event: FileEvent) -> bool:
+    compared = [*_IDENTITY, *(key for key in _LATER if key in found)]
+    return all(found.get(key) == event.get(key) for key in compared)
 
 
 def _content_present(directory: Path, version: int) -> list[str]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from eventlet import tpool
 from nameko.events import BROADCAST, event_handler
 
-from backup.catalogue import Version, versions_of
+from backup.catalogue import (
+    UNKNOWN_FILE,
+    VERSIONS_LIMIT_MAX,
+    StoredVersion,
+    VersionPage,
+    version_of,
+    versions_of,
+)
 from backup.engine import ACTIVE, STANDBY, Engine
-from backup.errors import Refused
 from backup.extensions import BackupEngine, before_stop
 from backup.verify import Report
 from docsave_services.contracts import BACKUP, FILE_CREATE, FILE_DELETE, FILE_UPDATE, FILES, FileEvent
-from docsave_services.errors import NotFound, Unavailable
+from docsave_services.errors import InvalidInput, NotFound, Unavailable
 from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext, rpc
 
 
@@ -52,16 +57,28 @@ class Backup:
         self.engine.stop()
 
     @rpc
-    def versions(self, file_id: int) -> dict[str, list[Version]]:
-        """The versions of a file that are safe, newest first, from the directory itself.
+    def versions(self, file_id: int, before: int | None = None, limit: int = VERSIONS_LIMIT_MAX) -> VersionPage:
+        """A page of the versions of a file that are safe, newest first, from the directory itself: those below
+        ``before``.
 
         ``not_found`` for a file it does not know, ``unavailable`` while the directory is not there.
         """
-        _require_directory(self.engine)
-        items = tpool.execute(versions_of, self.engine.home.root, file_id) if type(file_id) is int else []
-        if not items:
-            raise NotFound("the backup has no version of this file")
-        return {"items": items}
+        if not _is_number(file_id) or not (before is None or _is_number(before)):
+            raise NotFound(UNKNOWN_FILE)
+        if not _is_number(limit) or limit > VERSIONS_LIMIT_MAX:
+            raise InvalidInput.for_field("limit", f"must be from 1 to {VERSIONS_LIMIT_MAX}")
+        return self.engine.read(versions_of, file_id, before, limit)
+
+    @rpc
+    def version(self, file_id: int, version: int) -> StoredVersion:
+        """One version, and where its content lies below the directory.
+
+        ``not_found`` for one that is not there (yet), ``unavailable`` while the directory is not there,
+        ``blob_damaged`` when its entry cannot be read.
+        """
+        if not _is_number(file_id) or not _is_number(version):
+            raise NotFound(UNKNOWN_FILE)
+        return self.engine.read(version_of, file_id, version)
 
     @rpc
     def status(self) -> dict[str, Any]:
@@ -85,10 +102,6 @@ class Backup:
         return {"directory": "ok"}
 
 
-def _require_directory(engine: Engine) -> None:
-    try:
-        tpool.execute(engine.home.require_present)
-    except Refused as exc:
-        raise Unavailable(str(exc)) from exc
-    except OSError as exc:
-        raise Unavailable("the backup directory cannot be read") from exc
+def _is_number(value: object) -> bool:
+    """Whether it can be an id or a version: nothing else may become part of a path."""
+    return type(value) is int and 0 < value < 2**63

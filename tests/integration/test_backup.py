@@ -15,7 +15,7 @@ import pytest
 from backup.catalogue import versions_of
 from backup.verify import Verification
 from docsave_services.contracts import FileEvent
-from docsave_services.errors import NotFound, Unavailable
+from docsave_services.errors import InvalidInput, NotFound, Unavailable
 from tests.support.backup import BackupProcess, StandInFiles
 from tests.support.journal import Journal
 from tests.support.rabbitmq import Broker
@@ -73,7 +73,7 @@ def assert_complete(root: Path, journal: Journal) -> None:
     for event in journal.events:
         expected.setdefault(event["id"], []).append(event["version"])
     for file_id, versions in expected.items():
-        assert [v["version"] for v in versions_of(root, file_id)] == sorted(versions, reverse=True)
+        assert [v["version"] for v in versions_of(root, file_id)["items"]] == sorted(versions, reverse=True)
     report = Verification(root).run()
     assert (report["checked"], report["damaged"], report["missing"]) == (len(journal.events), [], [])
     contents = len([p for p in (root / "history").rglob("v*_*") if p.is_file()])
@@ -106,13 +106,59 @@ def test_it_catches_up_after_downtime_and_reports_what_is_safe(
     assert backup.call("verify") == {"checked": 120, "damaged": [], "missing": [], "journal_compared": True}
     file_id = journal.events[-1]["id"]
     items = backup.call("versions", file_id=file_id)["items"]
-    assert items == versions_of(backup.root, file_id)
-    with pytest.raises(NotFound):
-        backup.call("versions", file_id=999_999)
+    assert items == versions_of(backup.root, file_id)["items"]
     for path in backup.root.glob(f"history/*/{file_id}/v{items[0]['version']:06d}*"):
         path.unlink()
     missing = backup.call("verify")["missing"]
     assert [(f["file_id"], f["version"]) for f in missing] == [(file_id, items[0]["version"])]
+
+
+def test_versions_are_told_and_nothing_about_the_question_is_believed(
+    files: StandInFiles, journal: Journal, start_backup: Callable[[], BackupProcess]
+) -> None:
+    """A version with the place of its bytes; whatever else is asked for is an error with a name."""
+    journal.add(b"one", folder="Offers/2026", labels={"crm.deal": "42"})
+    journal.add(None, version=2, permanent=True)
+    backup = start_backup()
+    backup.wait_caught_up(2)
+    [removed, created] = backup.call("versions", file_id=7)["items"]
+    assert (removed["event"], removed["permanent"]) == ("File_delete", True)
+    assert (created["folder"], created["labels"], created["permanent"]) == ("Offers/2026", {"crm.deal": "42"}, False)
+    version = backup.call("version", file_id=7, version=1)
+    assert (backup.root / version["path"]).read_bytes() == b"one"
+    assert version == {**created, "user_id": 3, "path": version["path"]}
+    assert backup.call("version", file_id=7, version=2)["path"] is None
+    assert backup.call("versions", file_id=7, before=2, limit=1) == {"items": [created], "next": None}
+    for bad in (0, -1, 2**63, 1.0, True, "1", "../7", None, [7], {}, 999_999):
+        for method, arguments in [
+            ("versions", {"file_id": bad}),
+            ("version", {"file_id": bad, "version": 1}),
+            ("version", {"file_id": 7, "version": bad}),
+        ]:
+            with pytest.raises(NotFound):
+                backup.call(method, **arguments)
+    for limit in (0, -1, 1001, "1", 1.0, None):
+        with pytest.raises(InvalidInput):
+            backup.call("versions", file_id=7, limit=limit)
+    assert backup.call("health") == {"directory": "ok"}
+
+
+def test_the_place_it_reports_is_the_one_on_disk(
+    files: StandInFiles, journal: Journal, start_backup: Callable[[], BackupProcess]
+) -> None:
+    """Up to the first version that is not safe, however much is copied behind it; then to the end."""
+    events = fill(journal, 10, files_count=100)
+    lost = next(e for e in events if e["size"] == 3000)
+    blob = journal.blob_path(lost)
+    aside = blob.with_name("aside")
+    blob.rename(aside)
+    backup = start_backup()
+    others = {k: v for k, v in newest(journal).items() if k != lost["id"]}
+    wait_until(lambda: others.items() <= files.protected.items(), 20)
+    wait_until(lambda: files.through == f"{journal.epoch}:{lost['event_id'] - 1}")
+    aside.rename(blob)
+    backup.wait_caught_up(10)
+    wait_until(lambda: files.through == f"{journal.epoch}:10")
 
 
 def test_an_event_on_the_bus_is_copied_at_once(

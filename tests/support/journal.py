@@ -50,6 +50,9 @@ class Journal:
             "version": version,
             "at": AT,
             "by": user_id,
+            "folder": "",
+            "labels": {},
+            "permanent": False,
             "cursor": f"{self.epoch}:{event_id}",
         }
         self.events.append({**event, **changed})  # type: ignore[typeddict-item]

@@ -100,7 +100,11 @@ def test_a_repeat_changes_nothing(history: History, journal: Journal, root: Path
     assert inodes(root) == before
 
 
-@pytest.mark.parametrize("changed", [{"event_id": 9}, {"name": "other.pdf"}, {"size": 99}, {"type": "File_update"}])
+CHANGED = [{"event_id": 9}, {"name": "other.pdf"}, {"size": 99}, {"type": "File_update"}]
+CHANGED += [{"folder": "elsewhere"}, {"labels": {"deal": "1"}}]
+
+
+@pytest.mark.parametrize("changed", CHANGED)
 def test_another_event_for_a_written_version_is_a_conflict(
     history: History, journal: Journal, root: Path, changed: dict[str, Any]
 ) -> None:
@@ -111,6 +115,17 @@ def test_another_event_for_a_written_version_is_a_conflict(
     with pytest.raises(EntryConflict):
         history.write({**event, **changed})  # type: ignore[typeddict-item]
     assert files_below(root) == before
+
+
+def test_an_entry_of_the_first_release_is_complete(history: History, journal: Journal, root: Path) -> None:
+    """It has fewer fields; the journal's event with more of them is a repeat of it and changes nothing."""
+    event = journal.add(b"one")
+    first = {key: value for key, value in event.items() if key not in ("folder", "labels", "permanent")}
+    history.write(first)  # type: ignore[arg-type]
+    before = inodes(root)
+    assert history.write(event).repeated
+    assert inodes(root) == before
+    assert json.loads((root / "history/3/7/v000001.json").read_bytes()) == first
 
 
 def test_other_content_for_a_written_version_is_a_conflict(history: History, journal: Journal, root: Path) -> None:
@@ -243,6 +258,12 @@ def test_a_cancelled_copy_leaves_nothing(history: History, journal: Journal, roo
         {"at": "yesterday"},
         {"name": None},
         {"type": "File_explode"},
+        {"folder": None},
+        {"labels": ["a"]},
+        {"labels": {"a": 1}},
+        {"permanent": "yes"},
+        {"permanent": True},
+        {"media_type": None},
     ],
 )
 def test_an_event_that_is_not_one_writes_nothing(
