@@ -12,7 +12,7 @@ from gateway_http.request import GatewayRequest
 
 ANY = "*"
 NEVER = ""
-"""Stands for a tag that no file can have. A list of such tags still is a condition; an empty list would look like none."""
+"""Stands for a tag that no file can have. A list of such tags is a condition; an empty list would look like none."""
 
 _ELEMENT = re.compile(r'[ \t]*(?:(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*)?(?:,|$)')
 _OURS = re.compile(r"[0-9a-f]{64}|v[1-9][0-9]{0,9}")
