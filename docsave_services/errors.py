@@ -236,6 +236,14 @@ class UnsupportedMediaType(DocsaveError):
     title = "Unsupported media type"
 
 
+class RangeNotSatisfiable(DocsaveError):
+    """The range asked for lies outside the content."""
+
+    code = "range_not_satisfiable"
+    status = 416
+    title = "Range not satisfiable"
+
+
 class InvalidInput(DocsaveError):
     """Some of the input is not valid."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from nameko.extensions import DependencyProvider
 
 from docsave_services.domain.secret_key import SECRET_KEY_MIN_BYTES
 from docsave_services.tokens import KeyRing
+
+_LOCATION = re.compile(r"/(?:[A-Za-z0-9_-]+/)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Settings:
     secret_key_previous: str = field(default="", repr=False)
     trusted_proxies: tuple[str, ...] = ()
     require_if_match: bool = False
+    accel_redirect: str = ""
 
     @property
     def blob_dir(self) -> Path:
@@ -74,6 +78,7 @@ class Settings:
             secret_key_previous=_secret_key(text, "secret_key_previous"),
             trusted_proxies=_networks(text, "trusted_proxies"),
             require_if_match=_switch(text, "require_if_match"),
+            accel_redirect=_location(text, "accel_redirect"),
         )
 
     def require(self, *names: str) -> None:
@@ -124,6 +129,13 @@ def _networks(text: Mapping[str, str], name: str) -> tuple[str, ...]:
         return tuple(str(ipaddress.ip_network(network)) for network in networks)
     except ValueError as exc:
         raise ConfigurationError(f"DOCSAVE_{name.upper()} must be addresses or networks: {exc}") from exc
+
+
+def _location(text: Mapping[str, str], name: str) -> str:
+    value = text.get(name, "")
+    if value and not _LOCATION.fullmatch(value):
+        raise ConfigurationError(f"DOCSAVE_{name.upper()} must begin and end with a slash, like /_blobs/")
+    return value
 
 
 class SettingsProvider(DependencyProvider):

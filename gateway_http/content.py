@@ -9,6 +9,7 @@ from typing import Protocol
 
 from docsave_services.contracts import StoredFile
 from docsave_services.storage import BlobStore
+from gateway_http.conditional import Validators
 
 
 class Source(Protocol):
@@ -49,9 +50,9 @@ class Content:
     blob: str | None = None
 
     @property
-    def etag(self) -> str:
-        """The strong entity tag: the quoted hash."""
-        return f'"{self.sha256}"'
+    def validators(self) -> Validators:
+        """What conditions of a request are held against."""
+        return Validators(self.sha256, self.version, self.modified)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from werkzeug.datastructures import Headers
 
 _PREFLIGHT = {
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-Match, X-Request-Id",
+    "Access-Control-Allow-Headers": (
+        "Authorization, Content-Type, Idempotency-Key, If-Match, If-Modified-Since, If-None-Match, If-Range, Range, "
+        "X-Request-Id"
+    ),
     "Access-Control-Max-Age": "600",
 }
-_EXPOSED = "ETag, Location, X-Request-Id, Retry-After, Content-Disposition, Repr-Digest"
+_EXPOSED = "Accept-Ranges, Content-Disposition, Content-Range, ETag, Location, Repr-Digest, Retry-After, X-Request-Id"
 
 
 def add_cors_headers(headers: Headers, origin: str | None, allowed: tuple[str, ...]) -> None:

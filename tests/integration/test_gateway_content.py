@@ -377,10 +377,12 @@ def test_download(gateway: GatewayProcess, desk: Desk, size: int) -> None:
         "Content-Disposition": "attachment; filename=\"a__ x__.html\"; filename*=UTF-8''a%22%3B%20x%3D%C3%A9.html",
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Cache-Control": "private, no-cache",
+        "Accept-Ranges": "bytes",
     }
     assert expected.items() <= dict(answer.headers).items()
-    assert "Accept-Ranges" not in answer.headers
-    head = gateway.request("HEAD", f"/files/{row['id']}/content", headers=bearer())
+    head = gateway.request("HEAD", f"/files/{row['id']}/content", headers={**bearer(), "Range": "bytes=0-0"})
+    assert head.status_code == 200
     assert expected.items() <= dict(head.headers).items()
     assert gateway.open_blobs() == 0
 
@@ -407,6 +409,135 @@ def test_damaged_content_never_arrives_whole(gateway: GatewayProcess, desk: Desk
     finally:
         path.unlink(missing_ok=True)
     assert gateway.open_blobs() == 0
+
+
+def raw_get(gateway: GatewayProcess, file_id: int, *fields: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers (in lower case) and body of a GET with header lines as they are."""
+    lines = [f"GET /files/{file_id}/content HTTP/1.1", "Host: x", f"Authorization: {bearer()['Authorization']}"]
+    answer = gateway.raw("\r\n".join([*lines, "Connection: close", *fields, "", ""]).encode("latin-1"))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *pairs = head.decode("latin-1").split("\r\n")
+    headers = [pair.lower().split(": ", 1) for pair in pairs]
+    assert len({name for name, _ in headers}) == len(headers)  # each once
+    return int(status.split()[1]), dict(headers), body  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "start", "stop"),
+    [
+        ("bytes=0-0", 0, 1),
+        ("bytes=1000-", 1000, 3 * MIB),
+        ("bytes=-1000", 3 * MIB - 1000, 3 * MIB),
+        (f"bytes=-{4 * MIB}", 0, 3 * MIB),
+        (f"bytes={MIB - 1}-{2 * MIB}", MIB - 1, 2 * MIB + 1),
+        (f"bytes={3 * MIB - 1}-{9 * MIB}", 3 * MIB - 1, 3 * MIB),
+    ],
+)
+def test_a_part(gateway: GatewayProcess, desk: Desk, wanted: str, start: int, stop: int) -> None:
+    """206 with exactly those bytes, which part it is, and the headers of the whole."""
+    content = content_of(3 * MIB, 5)
+    row = desk.add(content, gateway.blob_dir)
+    status, headers, body = raw_get(gateway, row["id"], f"Range: {wanted}")
+    assert (status, body == content[start:stop]) == (206, True)
+    assert headers["content-range"] == f"bytes {start}-{stop - 1}/{len(content)}"
+    assert headers["content-length"] == str(stop - start)
+    whole = gateway.request("HEAD", f"/files/{row['id']}/content", headers=bearer()).headers
+    for name in ("ETag", "Last-Modified", "Content-Disposition", "Content-Type", "Cache-Control", "Accept-Ranges"):
+        assert headers[name.lower()] == whole[name].lower()
+    assert headers["repr-digest"] == whole["Repr-Digest"].lower()
+    assert gateway.open_blobs() == 0
+
+
+@pytest.mark.parametrize(("wanted", "size"), [("bytes=10-", 10), ("bytes=-0", 10), ("bytes=0-", 0)])
+def test_a_part_that_does_not_exist(gateway: GatewayProcess, desk: Desk, wanted: str, size: int) -> None:
+    """416 says how much there is."""
+    row = desk.add(content_of(size, 6), gateway.blob_dir)
+    answer = gateway.get(f"/files/{row['id']}/content", headers={**bearer(), "Range": wanted})
+    problem_of(answer, 416, "range_not_satisfiable")
+    assert answer.headers["Content-Range"] == f"bytes */{size}"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ["Range: bytes=0-1,4-5"],
+        ["Range: bytes=5-2"],
+        ["Range: bytes=\xe9-"],
+        ["Range: lines=0-1"],
+        ["Range:"],
+        ["Range: bytes=0-1", "Range: bytes=4-5"],
+        ["Range: bytes=0-1", 'If-Range: "another"'],
+        ["Range: bytes=0-1", "If-Range: Tue, 24 Nov 2026 10:14:00 GMT"],
+        ["Range: bytes=99-", 'If-Range: "another"'],
+        ["If-Range: *"],
+    ],
+)
+def test_all_of_it_instead_of_a_part(gateway: GatewayProcess, desk: Desk, fields: list[str]) -> None:
+    """200 for what is no single range, and when the client's rest is of another content."""
+    row = desk.add(b"0123456789", gateway.blob_dir)
+    status, headers, body = raw_get(gateway, row["id"], *fields)
+    assert (status, body, "content-range" in headers) == (200, b"0123456789", False)
+
+
+@pytest.mark.parametrize("condition", ["etag", "date"])
+def test_a_part_of_the_same_content(gateway: GatewayProcess, desk: Desk, condition: str) -> None:
+    """A broken download goes on where it stopped, by tag or by date."""
+    row = desk.add(b"0123456789", gateway.blob_dir)
+    value = {"etag": f'"{row["sha256"]}"', "date": "Tue, 24 Nov 2026 10:15:00 GMT"}[condition]
+    assert raw_get(gateway, row["id"], "Range: bytes=4-", f"If-Range: {value}")[::2] == (206, b"456789")
+
+
+def test_nothing_new(gateway: GatewayProcess, desk: Desk) -> None:
+    """304 has no body and no length, says the tag, and the connection goes on. It comes before a Range is looked at."""
+    row = desk.add(b"0123456789", gateway.blob_dir)
+    for field in (f'If-None-Match: W/"{row["sha256"]}"', "If-Modified-Since: Tue, 24 Nov 2026 10:15:00 GMT"):
+        status, headers, body = raw_get(gateway, row["id"], field, "Range: bytes=99-")
+        assert (status, body) == (304, b"")
+        assert (headers["etag"], headers["cache-control"]) == (f'"{row["sha256"]}"', "private, no-cache")
+        assert not {"content-length", "content-type", "transfer-encoding", "content-disposition"} & headers.keys()
+    request = f"GET /files/{row['id']}/content HTTP/1.1\r\nHost: x\r\nAuthorization: {bearer()['Authorization']}\r\n"
+    last = "GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answer = gateway.raw(f"{request}If-None-Match: *\r\n\r\n{last}".encode())
+    assert (answer.count(b"HTTP/1.1 304 "), answer.count(b"HTTP/1.1 200 ")) == (1, 1)
+
+
+def test_something_new(gateway: GatewayProcess, desk: Desk) -> None:
+    """Another tag gets the content, whatever a date says; HEAD answers the same as GET."""
+    row = desk.add(b"0123456789", gateway.blob_dir)
+    given = {**bearer(), "If-None-Match": '"x"', "If-Modified-Since": "Tue, 24 Nov 2037 10:15:00 GMT"}
+    assert gateway.get(f"/files/{row['id']}/content", headers=given).content == b"0123456789"
+    assert gateway.request("HEAD", f"/files/{row['id']}/content", headers=given).status_code == 200
+    given["If-None-Match"] = "*"
+    assert gateway.request("HEAD", f"/files/{row['id']}/content", headers=given).status_code == 304
+
+
+def test_metadata_is_always_sent(gateway: GatewayProcess, desk: Desk) -> None:
+    """The tag of metadata is that of the content, and a rename does not change it: no 304."""
+    row = desk.add(b"0123456789", gateway.blob_dir)
+    answer = gateway.get(f"/files/{row['id']}", headers={**bearer(), "If-None-Match": f'"{row["sha256"]}"'})
+    assert (answer.status_code, answer.json()["id"]) == (200, row["id"])
+
+
+def test_another_version_than_wanted(gateway: GatewayProcess, desk: Desk) -> None:
+    """If-Match keeps a client from reading a version that it does not mean."""
+    row = desk.add(b"0123456789", gateway.blob_dir)
+    path = f"/files/{row['id']}/content"
+    problem_of(gateway.get(path, headers={**bearer(), "If-Match": '"x"'}), 412, "precondition_failed")
+    assert gateway.get(path, headers={**bearer(), "If-Match": '"v1"'}).content == b"0123456789"
+
+
+@pytest.mark.parametrize("damage", ["shorter", "longer", "missing"])
+def test_a_part_of_damaged_content(gateway: GatewayProcess, desk: Desk, damage: str) -> None:
+    """Another size is noticed although a part has no hash."""
+    row = desk.add(content_of(1000, 7), gateway.blob_dir)
+    path = gateway.blob_dir / row["path"]
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes({"shorter": b"x" * 999, "longer": b"x" * 1001}[damage])
+    answer = gateway.get(f"/files/{row['id']}/content", headers={**bearer(), "Range": "bytes=0-9"})
+    path.unlink(missing_ok=True)
+    problem_of(answer, 500, "blob_damaged")
 
 
 def test_a_reader_that_goes_away_closes_the_blob(gateway: GatewayProcess, desk: Desk) -> None:

@@ -159,3 +159,35 @@ def test_a_directory_of_another_process_is_synced_before_it_is_relied_on(
     before = len(synced)
     save(store, b"content")
     assert len(synced) - before == 3  # the new file, the existing blob, its directory
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 1), (5, CHUNK_BYTES + 5), (CHUNK_BYTES - 1, 2 * CHUNK_BYTES + 10)])
+def test_a_part_is_those_bytes(store: BlobStore, start: int, stop: int) -> None:
+    """In pieces of bounded size, wherever it begins."""
+    content = os.urandom(2 * CHUNK_BYTES + 10)
+    pieces = list(store.read_part(save(store, content), len(content), start, stop))
+    assert b"".join(pieces) == content[start:stop]
+    assert max(map(len, pieces)) <= CHUNK_BYTES
+
+
+def test_a_part_of_a_blob_that_shrinks_ends_in_an_error(store: BlobStore) -> None:
+    """Never fewer bytes than were asked for without a word."""
+    key = save(store, b"x" * (CHUNK_BYTES + 10))
+    pieces = store.read_part(key, CHUNK_BYTES + 10, 0, CHUNK_BYTES + 10)
+    assert len(next(pieces)) == CHUNK_BYTES
+    (store.root / key).chmod(0o640)
+    os.truncate(store.root / key, CHUNK_BYTES)
+    with pytest.raises(BlobDamaged):
+        next(pieces)
+
+
+def test_another_size_is_damage(store: BlobStore) -> None:
+    """Seen without reading the content."""
+    key = save(store, b"abc")
+    store.check_size(key, 3)
+    with pytest.raises(BlobDamaged):
+        store.check_size(key, 4)
+    with pytest.raises(BlobDamaged):
+        next(store.read_part(key, 4, 0, 1))
+    with pytest.raises(BlobMissing):
+        store.check_size(blob_key("ab" * 32), 3)
