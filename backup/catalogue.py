@@ -7,48 +7,21 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 from backup.history import HISTORY, validate
 from backup.names import content_prefix, json_name, version_of_json
-from docsave_services.contracts import FILE_DELETE, FileEvent
+from docsave_services.contracts import (
+    FILE_DELETE,
+    VERSIONS_LIMIT_MAX,
+    FileEvent,
+    StoredVersion,
+    Version,
+    VersionPage,
+)
 from docsave_services.errors import BlobDamaged, NotFound
 
-VERSIONS_LIMIT_MAX = 1000
-"""Most versions in one page."""
-
 UNKNOWN_FILE = "the backup has no version of this file"
-
-
-class Version(TypedDict):
-    """One version as the API shows it. What entries of the first release did not record is left out."""
-
-    version: int
-    event: str
-    name: str
-    size: int
-    sha256: str
-    at: str
-    media_type: NotRequired[str]
-    folder: NotRequired[str]
-    labels: NotRequired[dict[str, str]]
-    by: NotRequired[int | None]
-    permanent: NotRequired[bool]
-
-
-class VersionPage(TypedDict):
-    """Versions of a file, newest first; ``next`` is the ``before`` of the following page, None after the last."""
-
-    items: list[Version]
-    next: int | None
-
-
-class StoredVersion(Version):
-    """One version with its owner and where its content lies, relative to the backup directory: None for a deletion
-    and for content that is missing."""
-
-    user_id: int
-    path: str | None
 
 
 @dataclass(frozen=True, slots=True)

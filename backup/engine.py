@@ -106,10 +106,11 @@ class Engine:
 
     def _ask_epoch(self, marker: Marker | None) -> str:
         """The journal's epoch. ``Refused`` when it is not the marker's, or the journal is behind the copies."""
+        place = tpool.execute(read_place, self.home.root, marker.epoch) if marker else Place()  # before it moves on
         head = Cursor.parse(self._files("head")["cursor"])
         if marker:
             marker.require_epoch(head.epoch)
-            if head.event_id < read_place(self.home.root, marker.epoch).copied:
+            if head.event_id < place.copied:
                 raise Refused(REFUSING, "the journal ends before the newest copy; was an old database restored?")
         self._journal_doubted = False
         return head.epoch
@@ -178,9 +179,12 @@ class Engine:
             return None  # shown as null: the files service is away, which is not this service's trouble
 
     def read(self, function: Callable[Concatenate[Path, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """``function(root, …)`` in a thread; ``Unavailable`` while the directory is not there or cannot be read."""
+        """``function(root, …)`` in a thread; ``Unavailable`` while the directory is not there or cannot be read.
+
+        The files service is asked whether this is the history of its journal: ids of another one are other people's.
+        """
         try:
-            tpool.execute(self.home.require_present)
+            self._ask_epoch(tpool.execute(self.home.require_marker))
             result: T = tpool.execute(function, self.home.root, *args, **kwargs)
         except Refused as exc:
             raise Unavailable(str(exc)) from exc
@@ -198,7 +202,7 @@ class Engine:
 
     def _verify(self, done: Event) -> None:
         try:
-            tpool.execute(self.home.require_present)
+            tpool.execute(self.home.require_marker)
             place, epoch = self._durable_place()
             report = tpool.execute(Verification(self.home.root, lambda: self._stopping, place.copied).run)
             report["journal_compared"] = bool(epoch) and self._compare_with_journal(report, f"{epoch}:0", place.copied)

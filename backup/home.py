@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backup.errors import DirectoryGone, Refused
+from docsave_services.contracts import BACKUP_MARKER
 from docsave_services.storage.durable import fsync_directory, is_left_behind, make_directories, write_file
 
-MARKER = "docsave-backup.json"
+MARKER = BACKUP_MARKER
 RECORD = "backup-store.json"
 LOCK = "docsave-backup.lock"
 REFUSING = "refusing"
@@ -101,10 +102,12 @@ class Home:
         """A check that the directory is still the one it is now."""
         return Seal(self.root / MARKER, _identity(self.root / MARKER))
 
-    def require_present(self) -> None:
+    def require_marker(self) -> Marker:
         """``Refused`` when the directory cannot be trusted to be the backup; also for readers."""
-        if self.marker() is None:
+        marker = self.marker()
+        if marker is None:
             raise Refused(REFUSING, "nothing has been backed up yet")
+        return marker
 
     def _read_marker(self) -> Marker | None:
         try:

@@ -6,18 +6,21 @@ from typing import Any
 
 from nameko.events import BROADCAST, event_handler
 
-from backup.catalogue import (
-    UNKNOWN_FILE,
-    VERSIONS_LIMIT_MAX,
-    StoredVersion,
-    VersionPage,
-    version_of,
-    versions_of,
-)
+from backup.catalogue import UNKNOWN_FILE, version_of, versions_of
 from backup.engine import ACTIVE, STANDBY, Engine
 from backup.extensions import BackupEngine, before_stop
 from backup.verify import Report
-from docsave_services.contracts import BACKUP, FILE_CREATE, FILE_DELETE, FILE_UPDATE, FILES, FileEvent
+from docsave_services.contracts import (
+    BACKUP,
+    FILE_CREATE,
+    FILE_DELETE,
+    FILE_UPDATE,
+    FILES,
+    VERSIONS_LIMIT_MAX,
+    FileEvent,
+    StoredVersion,
+    VersionPage,
+)
 from docsave_services.errors import InvalidInput, NotFound, Unavailable
 from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext, rpc
 
@@ -61,7 +64,8 @@ class Backup:
         """A page of the versions of a file that are safe, newest first, from the directory itself: those below
         ``before``.
 
-        ``not_found`` for a file it does not know, ``unavailable`` while the directory is not there.
+        ``not_found`` for a file it does not know, ``unavailable`` while the directory is not there or
+        belongs to another journal.
         """
         if not _is_number(file_id) or not (before is None or _is_number(before)):
             raise NotFound(UNKNOWN_FILE)

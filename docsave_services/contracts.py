@@ -23,6 +23,12 @@ RPC_DEADLINE_SECONDS = 5.0
 CHANGES_LIMIT_MAX = 1000
 """Most events one ``files.changes`` call returns."""
 
+VERSIONS_LIMIT_MAX = 1000
+"""Most versions in one page of ``backup.versions``."""
+
+BACKUP_MARKER = "docsave-backup.json"
+"""The file in a backup directory that says that it is one; an unmounted disk lacks it."""
+
 Role = Literal["user", "admin"]
 
 SCOPES = ("files:read", "files:write", "events:read")
@@ -156,6 +162,37 @@ class FileEvent(TypedDict):
     labels: dict[str, str]
     permanent: bool
     cursor: str
+
+
+class Version(TypedDict):
+    """One version of a file as its entry in the backup tells. What entries of the first release lack is left out."""
+
+    version: int
+    event: str
+    name: str
+    size: int
+    sha256: str
+    at: str
+    media_type: NotRequired[str]
+    folder: NotRequired[str]
+    labels: NotRequired[dict[str, str]]
+    by: NotRequired[int | None]
+    permanent: NotRequired[bool]
+
+
+class VersionPage(TypedDict):
+    """Versions of a file, newest first; ``next`` is the ``before`` of the following page, None after the last."""
+
+    items: list[Version]
+    next: int | None
+
+
+class StoredVersion(Version):
+    """One version with its owner and where its content lies, relative to the backup directory: None for a deletion
+    and for content that is missing."""
+
+    user_id: int
+    path: str | None
 
 
 class BackupState(TypedDict):

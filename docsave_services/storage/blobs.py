@@ -21,11 +21,9 @@ from pathlib import Path
 from docsave_services.errors import BlobDamaged, BlobMissing
 from docsave_services.log import get_logger
 from docsave_services.storage.durable import DurableDirectories, fsync_directory, make_directories
+from docsave_services.storage.reading import part_pieces, verified_pieces
 
 _log = get_logger(__name__)
-
-CHUNK_BYTES = 1024 * 1024
-"""Content is read and written in pieces of this size."""
 
 DEAD_AFTER_SECONDS = 24 * 3600.0
 """An unfinished upload that nobody has written to for so long is swept. Age alone decides, for other processes write
@@ -151,47 +149,12 @@ class BlobStore:
             raise BlobMissing from exc
 
     def read_verified(self, key: str, size: int | None = None) -> Generator[bytes, None, None]:
-        """The content in pieces, each held back until the next is read, so that the last one leaves only after the
-        whole matched its hash. ``BlobDamaged`` before it otherwise: a reader never gets a complete wrong copy.
-
-        ``size``, where it is known, is compared first: a reader that stops after that many bytes must not be left
-        with a whole it takes for good when more follows.
-        """
-        expected = sha256_of_key(key)
-        fd = self.open(key)
-        try:
-            if size is not None and os.fstat(fd).st_size != size:
-                raise BlobDamaged
-            digest, held = hashlib.sha256(), b""
-            while piece := os.read(fd, CHUNK_BYTES):
-                digest.update(piece)
-                if held:
-                    yield held
-                held = piece
-            if digest.hexdigest() != expected:
-                raise BlobDamaged
-            yield held
-        finally:
-            os.close(fd)
+        """The content, as ``verified_pieces`` gives it."""
+        yield from verified_pieces(lambda: self.open(key), sha256_of_key(key), size)
 
     def read_part(self, key: str, size: int, start: int, stop: int) -> Generator[bytes, None, None]:
-        """The bytes from ``start`` up to ``stop`` (exclusive) of a blob of ``size`` bytes, in pieces.
-
-        A part has no hash of its own: only the size is checked. ``BlobDamaged`` for another one, also for a blob that
-        becomes shorter while it is read.
-        """
-        fd = self.open(key)
-        try:
-            if os.fstat(fd).st_size != size:
-                raise BlobDamaged
-            while start < stop:
-                piece = os.pread(fd, min(CHUNK_BYTES, stop - start), start)
-                if not piece:
-                    raise BlobDamaged
-                start += len(piece)
-                yield piece
-        finally:
-            os.close(fd)
+        """The bytes from ``start`` up to ``stop`` (exclusive), as ``part_pieces`` gives them."""
+        yield from part_pieces(lambda: self.open(key), size, start, stop)
 
     def _path(self, key: str) -> Path:
         sha256_of_key(key)

@@ -271,6 +271,9 @@ def test_a_journal_of_another_epoch_is_refused_until_the_right_one_is_back(
     files.tell(*fill(files.journal, 8))
     status = backup.wait_state("epoch_changed")
     assert status["lag_events"] is None
+    for method, arguments in [("versions", {}), ("version", {"version": 1})]:
+        with pytest.raises(Unavailable):  # the new journal's file 1 may be another person's
+            backup.call(method, file_id=journal.events[0]["id"], **arguments)
     backup.stop()
     shutil.copy(backup.data / "backup-store.json", tmp_path)
     (backup.data / "backup-store.json").unlink()

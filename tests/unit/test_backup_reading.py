@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from backup.catalogue import Version, version_of, versions_of
+from backup.catalogue import version_of, versions_of
 from backup.content import matches
 from backup.errors import Cancelled
 from backup.history import History
 from backup.verify import Verification, absent
+from docsave_services.contracts import Version
 from docsave_services.errors import BlobDamaged, NotFound
 from tests.support.journal import AT, Journal
 
