@@ -26,6 +26,7 @@ from gateway_http.schemas import (
     Credentials,
     FileListQuery,
     FilePatch,
+    FolderListQuery,
     NewApiKey,
     NewUser,
     RefreshToken,
@@ -140,6 +141,11 @@ class Gateway:
     def list_files(self, request: GatewayRequest, query: FileListQuery) -> Any:
         """One page of the caller's files."""
         return self.documents.page(request.identity, query)
+
+    @route("GET", "/folders", Access.FILES_READ, query=FolderListQuery)
+    def list_folders(self, request: GatewayRequest, query: FolderListQuery) -> Any:
+        """The folders that the caller's files are in."""
+        return self.documents.folders(request.identity, query)
 
     @route("GET", "/files/<id:file_id>", Access.FILES_READ)
     def get_file(self, request: GatewayRequest, file_id: int) -> Response:

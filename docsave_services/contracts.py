@@ -233,6 +233,20 @@ class FilePage(TypedDict):
     next: str | None
 
 
+class Folder(TypedDict):
+    """A folder and how many files lie in it directly."""
+
+    folder: str
+    files: int
+
+
+class FolderPage(TypedDict):
+    """One page of a user's folders; ``next`` is the cursor of the following page."""
+
+    items: list[Folder]
+    next: str | None
+
+
 class Usage(TypedDict):
     """What a user's files take up, those in the trash included; ``quota_bytes`` None means no limit."""
 

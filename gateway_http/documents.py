@@ -5,14 +5,14 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from docsave_services.contracts import FILES, Change, FilePage, Outcome, StoredFile
+from docsave_services.contracts import FILES, Change, FilePage, FolderPage, Outcome, StoredFile
 from docsave_services.errors import Forbidden, InternalError, NotFound, error_from_code
 from docsave_services.nameko_ext import DeadlineRpc, RpcCaller
 from docsave_services.tokens import Identity
 from gateway_http.coalescer import Coalescer
 from gateway_http.request import GatewayRequest
 from gateway_http.responses import public_file
-from gateway_http.schemas import FileListQuery
+from gateway_http.schemas import FileListQuery, FolderListQuery
 from gateway_http.upload import Upload
 
 
@@ -41,16 +41,14 @@ class Documents:
         if query.user_id is not None and not identity.is_admin:
             raise Forbidden("Only an administrator may list other accounts' files")
         owner = identity.user_id if query.user_id is None else query.user_id
-        page: FilePage = self._call(
-            "list",
-            user_id=None if owner == "all" else owner,
-            limit=query.limit,
-            after=query.after,
-            q=query.q,
-            sort=query.sort,
-            deleted=query.deleted,
-        )
+        asked = query.model_dump(exclude={"user_id"}, exclude_unset=True)
+        page: FilePage = self._call("list", user_id=None if owner == "all" else owner, **asked)
         return {"items": [public_file(file) for file in page["items"]], "next": page["next"]}
+
+    def folders(self, identity: Identity, query: FolderListQuery) -> FolderPage:
+        """One page of the folders that the caller's files are in."""
+        page: FolderPage = self._call("folders", user_id=identity.user_id, **query.model_dump())
+        return page
 
     def create(self, request: GatewayRequest, upload: Upload) -> StoredFile:
         """A new file of the caller."""

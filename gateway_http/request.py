@@ -15,7 +15,7 @@ from gateway_http.body import RequestBody
 from gateway_http.client_address import client_address
 from gateway_http.limits import JSON_BYTES_MAX
 from gateway_http.request_id import request_id_from
-from gateway_http.schemas import query_fields, validated
+from gateway_http.schemas import list_fields, query_fields, validated
 from gateway_http.strict_json import parse_json
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -67,4 +67,4 @@ class GatewayRequest(Request):
 
     def query_as(self, model: type[ModelT]) -> ModelT:
         """The query string as ``model``; ``InvalidInput`` names a field that is wrong or unknown."""
-        return validated(model, query_fields(self.environ.get("QUERY_STRING", "")))
+        return validated(model, query_fields(self.environ.get("QUERY_STRING", ""), list_fields(model)))

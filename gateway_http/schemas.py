@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_origin
 from urllib.parse import parse_qsl
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from docsave_services.domain.filters import (
+    LABEL_FILTERS_MAX,
+    label_filter_problem,
+    media_type_filter_problem,
+    search_problem,
+)
+from docsave_services.domain.folders import folder_problem
 from docsave_services.domain.names import name_problem
 from docsave_services.errors import BadRequest, FieldError, InvalidInput
 from docsave_services.times import to_text
@@ -18,7 +25,7 @@ from gateway_http.limits import QUERY_FIELDS_MAX
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]{0,9}")
+_WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
 class _Strict(BaseModel):
@@ -34,13 +41,6 @@ def _flag(value: Any) -> Any:
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
-def _file_name(value: str) -> str:
-    problem = name_problem(value)
-    if problem:
-        raise ValueError(problem)
-    return value
-
-
 def _moment(value: str) -> str:
     """The time as docsave writes it (UTC, milliseconds), so that services see one form only."""
     # Python reads more than RFC 3339 allows, such as week numbers.
@@ -52,8 +52,21 @@ def _moment(value: str) -> str:
         raise ValueError("is not a time that exists") from exc
 
 
-FileName = Annotated[str, AfterValidator(_file_name)]
+def _good(check: Callable[[str], str | None]) -> AfterValidator:
+    """Refuses text that ``check`` has something to say about."""
+
+    def refuse(value: str) -> str:
+        problem = check(value)
+        if problem:
+            raise ValueError(problem)
+        return value
+
+    return AfterValidator(refuse)
+
+
+FileName = Annotated[str, _good(name_problem)]
 FileId = Annotated[int, Field(ge=1, lt=2**31)]
+Moment = Annotated[str, AfterValidator(_moment)]
 
 
 class NewUser(_Strict):
@@ -100,7 +113,7 @@ class NewApiKey(_Strict):
 
     name: Annotated[str, Field(min_length=1, max_length=255)]
     scopes: Annotated[list[Literal["files:read", "files:write", "events:read"]], Field(min_length=1, max_length=3)]
-    expires_at: Annotated[str, AfterValidator(_moment)] | None = None
+    expires_at: Moment | None = None
 
 
 class UserListQuery(_Strict):
@@ -118,7 +131,7 @@ class AuditQuery(_Strict):
     after: Annotated[str, Field(max_length=4096)] | None = None
     action: Annotated[str, Field(max_length=64)] | None = None
     user_id: Annotated[FileId, BeforeValidator(_whole_number)] | None = None
-    since: Annotated[str, AfterValidator(_moment)] | None = None
+    since: Moment | None = None
 
 
 class FilePatch(_Strict):
@@ -133,17 +146,39 @@ class UploadQuery(_Strict):
     name: FileName | None = None
 
 
+Bytes = Annotated[int, BeforeValidator(_whole_number), Field(ge=0, lt=2**63)]
+FolderPath = Annotated[str, _good(folder_problem)]
+
+
 class FileListQuery(_Strict):
-    """``GET /files``. ``user_id`` is for administrators: another account's id, or ``all``."""
+    """``GET /files``. ``user_id`` is for administrators: another account's id, or ``all``. What else may be asked for
+    is said in ``docsave_services.files.filters``."""
 
     limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=1000)] = 100
     after: Annotated[str, Field(max_length=4096)] | None = None
-    q: Annotated[str, Field(max_length=255)] | None = None
+    q: Annotated[str, _good(search_problem)] | None = None
+    folder: FolderPath | None = None
+    recursive: Annotated[bool, BeforeValidator(_flag)] = False
+    label: Annotated[list[Annotated[str, _good(label_filter_problem)]], Field(max_length=LABEL_FILTERS_MAX)] = []
+    media_type: Annotated[str, _good(media_type_filter_problem)] | None = None
+    size_min: Bytes | None = None
+    size_max: Bytes | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+    updated_after: Moment | None = None
+    updated_before: Moment | None = None
     sort: Literal["name", "-name", "size", "-size", "created_at", "-created_at", "updated_at", "-updated_at"] | None = (
         None
     )
     deleted: Annotated[bool, BeforeValidator(_flag)] = False
     user_id: Literal["all"] | Annotated[FileId, BeforeValidator(_whole_number)] | None = None
+
+
+class FolderListQuery(_Strict):
+    """``GET /folders``."""
+
+    under: FolderPath = ""
+    after: Annotated[str, Field(max_length=4096)] | None = None
 
 
 def validated(model: type[ModelT], value: Any) -> ModelT:
@@ -167,17 +202,26 @@ def _field_errors(exc: ValidationError) -> list[FieldError]:
     return [{"field": field, "message": message} for field, message in reasons.items()]
 
 
-def query_fields(query_string: str) -> dict[str, str]:
-    """The fields of a query string as WSGI gives it; ``BadRequest`` for what is not UTF-8, ``InvalidInput`` for a
-    repeated field."""
+def list_fields(model: type[BaseModel]) -> set[str]:
+    """The fields of ``model`` that a query string may repeat."""
+    return {name for name, field in model.model_fields.items() if get_origin(field.annotation) is list}
+
+
+def query_fields(query_string: str, repeatable: Collection[str] = ()) -> dict[str, str | list[str]]:
+    """The fields of a query string as WSGI gives it, those in ``repeatable`` as lists; ``BadRequest`` for what is not
+    UTF-8, ``InvalidInput`` for another field that comes twice."""
     try:
         text = query_string.encode("latin-1").decode("utf-8")  # WSGI's strings are bytes in disguise (PEP 3333)
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=QUERY_FIELDS_MAX)
     except ValueError as exc:
         raise BadRequest("The query string cannot be read") from exc
-    fields: dict[str, str] = {}
+    single: dict[str, str] = {}
+    lists: dict[str, list[str]] = {}
     for name, value in pairs:
-        if name in fields:
+        if name in repeatable:
+            lists.setdefault(name, []).append(value)
+        elif name in single:
             raise InvalidInput.for_field(name[:100], "is given twice")
-        fields[name] = value
-    return fields
+        else:
+            single[name] = value
+    return {**single, **lists}

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nameko.timer import timer
 from sqlalchemy.orm import Session
 
-from docsave_services.contracts import FILES, Change, ChangesPage, FilePage, Outcome, StoredFile, Usage
+from docsave_services.contracts import FILES, Change, ChangesPage, FilePage, FolderPage, Outcome, StoredFile, Usage
 from docsave_services.db import journal
 from docsave_services.db.provider import Database, check_database
 from docsave_services.db.transactions import Transactions
 from docsave_services.errors import InvalidInput, NotFound, error_from_code
 from docsave_services.files import queries
 from docsave_services.files.changes import apply_changes
+from docsave_services.files.filters import FileFilters
+from docsave_services.files.folder_list import FOLDERS_MAX, FolderQuery, list_folders
+from docsave_services.files.lists import FileQuery, list_files
 from docsave_services.files.outbox import Outbox, OutboxHandle
 from docsave_services.files.protection import mark_protected, remember_progress
 from docsave_services.files.usage import usage_of
@@ -121,13 +126,19 @@ class FilesService:
         user_id: int | None = None,
         limit: int = 100,
         after: str | None = None,
-        q: str | None = None,
         sort: str | None = None,
         deleted: bool = False,
+        **filters: Any,
     ) -> FilePage:
-        """A page of a user's files, or of everybody's."""
-        query = queries.FileQuery(user_id, limit, after, q, sort, deleted)
-        return self.db.read(lambda s: queries.list_files(s, query))
+        """A page of a user's files, or of everybody's; the ``filters`` are those of ``FileFilters``."""
+        query = FileQuery(user_id, limit, after, sort, deleted, FileFilters.checked(filters))
+        return self.db.read(lambda s: list_files(s, query))
+
+    @rpc
+    def folders(self, user_id: int, under: str = "", after: str | None = None, limit: int = FOLDERS_MAX) -> FolderPage:
+        """The folders of a user's files, or those in one folder and below it."""
+        query = FolderQuery(user_id, under, after, limit)
+        return self.db.read(lambda s: list_folders(s, query))
 
     @rpc
     def changes(self, since: str | int | None = None, limit: int = 100, user_id: int | None = None) -> ChangesPage:

@@ -12,6 +12,8 @@ from docsave_services.db import journal
 from docsave_services.errors import CursorExpired, InvalidInput, NotFound
 from docsave_services.files import queries
 from docsave_services.files.changes import apply_changes
+from docsave_services.files.filters import FileFilters
+from docsave_services.files.lists import SORTS, FileQuery, list_files
 from docsave_services.files.protection import mark_protected
 from docsave_services.files.rows import name_key
 from tests.support.documents import Documents
@@ -183,9 +185,9 @@ def list_ids(documents: Documents, **changes: object) -> list[int]:
     ids: list[int] = []
     after = None
     for _ in range(50):
-        fields = {"user_id": documents.user_id, "limit": 3, "after": after, "q": None, "sort": None, "deleted": False}
-        query = queries.FileQuery(**{**fields, **changes})  # type: ignore[arg-type]
-        page = documents.db.read(lambda s, q=query: queries.list_files(s, q))
+        fields = {"user_id": documents.user_id, "limit": 3, "after": after}
+        query = FileQuery(**{**fields, **changes})  # type: ignore[arg-type]
+        page = documents.db.read(lambda s, q=query: list_files(s, q))
         ids += [item["id"] for item in page["items"]]
         after = page["next"]
         if after is None:
@@ -193,7 +195,7 @@ def list_ids(documents: Documents, **changes: object) -> list[int]:
     raise AssertionError("the list does not end")
 
 
-@pytest.mark.parametrize("sort", [None, *queries.SORTS])
+@pytest.mark.parametrize("sort", [None, *SORTS])
 def test_pages_hold_every_file_once_in_order(documents: Documents, sort: str | None) -> None:
     """For every order, also with equal values."""
     names = ["b", "B", "a", "ä", "c", "a", "Z", "_", "10"]
@@ -210,9 +212,9 @@ def test_search_ignores_case_and_takes_wildcards_as_text(documents: Documents) -
     """`%` and `_` in a search are what the user typed."""
     names = ["Straße 100%.pdf", "STRASSE 1000.pdf", "a_b", "aXb"]
     created = [documents.apply(documents.create(n)).outcomes[0]["file"]["id"] for n in names]
-    assert list_ids(documents, q="strasse") == created[:2]
-    assert list_ids(documents, q="0%") == created[:1]
-    assert list_ids(documents, q="A_B") == created[2:3]
+    assert list_ids(documents, filters=FileFilters(q="strasse")) == created[:2]
+    assert list_ids(documents, filters=FileFilters(q="0%")) == created[:1]
+    assert list_ids(documents, filters=FileFilters(q="A_B")) == created[2:3]
 
 
 def test_the_trash_is_listed_apart(documents: Documents) -> None:

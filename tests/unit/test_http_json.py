@@ -1,10 +1,13 @@
 """Strict JSON, query strings, request ids: the parts of the gateway that look at text."""
 
+from typing import Any
+
 import pytest
 
 from docsave_services.errors import BadJson, BadRequest, InvalidInput
+from docsave_services.files.filters import FileFilters
 from gateway_http.request_id import request_id_from
-from gateway_http.schemas import FileListQuery, NewUser, UserPatch, query_fields, validated
+from gateway_http.schemas import FileListQuery, NewUser, UserPatch, list_fields, query_fields, validated
 from gateway_http.strict_json import parse_json
 
 
@@ -93,6 +96,56 @@ def test_queries_are_utf8() -> None:
             query_fields(broken)
     with pytest.raises(InvalidInput):
         query_fields("a=1&a=1")
+
+
+def test_only_fields_declared_as_lists_may_come_twice() -> None:
+    """One label or several are a list; another field that comes twice is refused, whatever its place."""
+    assert list_fields(FileListQuery) == {"label"}
+    assert query_fields("label=a", {"label"}) == {"label": ["a"]}
+    assert query_fields("label=a&q=x&label=b=1", {"label"}) == {"label": ["a", "b=1"], "q": "x"}
+    with pytest.raises(InvalidInput):
+        query_fields("q=1&label=a&q=1", {"label"})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("q", "a" * 256),
+        ("q", "a\0b"),
+        ("folder", "/a"),
+        ("folder", "a//b"),
+        ("recursive", "yes"),
+        ("label", ["a"] * 6),
+        ("label", ["=42"]),
+        ("label", [" deal"]),
+        ("media_type", "text"),
+        ("media_type", "*/*"),
+        ("media_type", "text/plain; charset=utf-8"),
+        ("size_min", "-1"),
+        ("size_max", "9223372036854775808"),
+        ("size_max", "1e3"),
+        ("created_after", "yesterday"),
+        ("created_before", "2026-11-24"),
+        ("updated_after", "2026-02-30T00:00:00Z"),
+        ("updated_before", "2026-11-24T10:15:00"),
+    ],
+)
+def test_a_wrong_filter_is_refused_by_its_name(field: str, value: Any) -> None:
+    """By the gateway, and by the service for callers on the bus."""
+    with pytest.raises(InvalidInput) as caught:
+        validated(FileListQuery, {field: value})
+    assert [e["field"] for e in caught.value.errors] == [field]
+    with pytest.raises(InvalidInput) as caught:
+        FileFilters.checked({field: value})
+    assert [e["field"] for e in caught.value.errors] == [field]
+
+
+def test_good_filters_pass() -> None:
+    """The largest and oddest that are allowed."""
+    given = {"q": "100%_é", "folder": "", "label": ["crm.deal=", "crm.deal"], "media_type": "image/*"}
+    given |= {"size_min": "0", "size_max": str(2**63 - 1), "created_after": "2026-11-24T10:15:00.123+02:00"}
+    query = validated(FileListQuery, given).model_dump(exclude={"user_id", "limit", "after", "sort", "deleted"})
+    assert FileFilters.checked(query).created_after == "2026-11-24T08:15:00.123Z"
 
 
 @pytest.mark.parametrize("text", ["a", "A.b_c-9", "x" * 128])
