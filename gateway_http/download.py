@@ -27,6 +27,9 @@ DOWNLOAD_HEADERS = {
 }
 """Kept by the client alone and asked for again each time; never shown as a page of ours (docs/threats.md)."""
 
+_HANDED_BACK = "X-Accel-Off"
+"""nginx sends this when it cannot read what it was to send. Whoever else does gets content that is verified."""
+
 
 def content_response(request: GatewayRequest, content: Content) -> Response:
     """What a GET or HEAD of ``content`` is answered: 200, 206, 304 or 416, for HEAD without the bytes.
@@ -49,7 +52,7 @@ def content_response(request: GatewayRequest, content: Content) -> Response:
     except Unsatisfiable:
         return _unsatisfiable(request, content)
     if _may_hand_over(request, content, part):
-        return _handed_over(request, content, headers)
+        return _handed_over(request, content, part, headers)
     return _whole(content, headers) if part is None else _part(content, part, headers)
 
 
@@ -88,16 +91,19 @@ def _may_hand_over(request: GatewayRequest, content: Content, part: Part | None)
     """Whether nginx may send it: only with headers that it reads as we do."""
     if not request.settings.accel_redirect or content.blob is None:
         return False
-    if any(name in request.headers for name in ("If-Match", "If-Unmodified-Since")):
-        return False  # it would hold them against what it knows of the blob
+    if any(name in request.headers for name in (_HANDED_BACK, "If-Match", "If-Unmodified-Since")):
+        return False  # it would hold these two against what it knows of the blob
     return part is not None or "Range" not in request.headers
 
 
-def _handed_over(request: GatewayRequest, content: Content, headers: dict[str, str]) -> Response:
+def _handed_over(request: GatewayRequest, content: Content, part: Part | None, headers: dict[str, str]) -> Response:
     """The headers alone: nginx adds the bytes, all or the part that the request's ``Range`` asks it for."""
     _check(content)
     location = f"{request.settings.accel_redirect}{content.blob}"
-    return Response(headers={**headers, "Content-Length": "0", "X-Accel-Redirect": location})
+    response = Response(headers={**headers, "Content-Length": "0", "X-Accel-Redirect": location})
+    if part is None:
+        del response.headers["Accept-Ranges"]  # nginx adds its own, except to a part
+    return response
 
 
 def _check(content: Content) -> None:

@@ -18,6 +18,7 @@ def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, Any]:
         "SECRET_KEY",
         "SECRET_KEY_PREVIOUS",
         "TRUSTED_PROXIES",
+        "ACCEL_REDIRECT",
         "ADMIN_PASSWORD",
         "DB_URI",
         "DATA_DIR",
@@ -56,7 +57,9 @@ def test_values_are_taken_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
         ("DOCSAVE_PORT", "eighty"), ("DOCSAVE_PORT", "65536"), ("DOCSAVE_MAX_FILE_BYTES", "0"),
         ("DOCSAVE_REGISTRATION", "maybe"), ("DOCSAVE_SECRET_KEY", "short"),
         ("DOCSAVE_SECRET_KEY_PREVIOUS", "short"), ("DOCSAVE_TRUSTED_PROXIES", "10.0.0.1, proxy"),
-        ("DOCSAVE_TRUSTED_PROXIES", "10.0.0.1/8"), ("DOCSAVE_REQUIRE_IF_MATCH", "yes"),
+        ("DOCSAVE_TRUSTED_PROXIES", "10.0.0.1/8"), ("DOCSAVE_ACCEL_REDIRECT", "/_blobs"),
+        ("DOCSAVE_ACCEL_REDIRECT", "http://other/"), ("DOCSAVE_ACCEL_REDIRECT", "/../"),
+        ("DOCSAVE_REQUIRE_IF_MATCH", "yes"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
