@@ -17,6 +17,12 @@ FILE_UPDATE = "File_update"
 FILE_DELETE = "File_delete"
 FILE_EVENT_TYPES = (FILE_CREATE, FILE_UPDATE, FILE_DELETE)
 
+FILE_PROTECTED = "File_protected"
+"""Event of the files service, a hint only: one ``ProtectedNews``."""
+
+RELAYED = "Relayed"
+"""Event of the notifier: what an administrator's socket sent, for the sockets of every notifier process."""
+
 RPC_DEADLINE_SECONDS = 5.0
 """No call between services waits longer for its answer."""
 
@@ -224,6 +230,20 @@ class StoredFile(File):
     """What ``files.get_many`` returns: the file and the blob's key, which no client sees."""
 
     path: str
+
+
+class ProtectedVersion(TypedDict):
+    """A version of a user's file whose copy is safe."""
+
+    id: int
+    user_id: int
+    version: int
+
+
+class ProtectedNews(TypedDict):
+    """Versions that became safe together."""
+
+    items: list[ProtectedVersion]
 
 
 class FilePage(TypedDict):

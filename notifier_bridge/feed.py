@@ -9,7 +9,7 @@ from typing import Any
 
 import eventlet
 
-from docsave_services.contracts import FILE_EVENT_TYPES, ChangesPage, FileEvent
+from docsave_services.contracts import FILE_EVENT_TYPES, FILE_PROTECTED, ChangesPage, FileEvent, ProtectedVersion
 from docsave_services.domain.cursor import Cursor
 from docsave_services.errors import CursorExpired, DocsaveError, Unavailable
 from docsave_services.journal_reader import JournalReader
@@ -26,6 +26,8 @@ from notifier_bridge.rooms import ADMINS, Member, Rooms, user_room
 from notifier_bridge.strict_server import Ack
 
 _log = get_logger(__name__)
+
+NOTIFY_PROTECTED = f"Notify_{FILE_PROTECTED}"
 
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 3.0
@@ -122,10 +124,22 @@ class Feed:
 
         Its ``cursor`` is replaced by the true one, so that a client that keeps the last it saw is not led astray.
         """
-        place = self._known_cursor()
+        place = self.cursor
+        if place is None:
+            return  # nobody is let in before the journal is known
         message = {**event, "cursor": str(place), "relayed": True}
         self._publish(f"Notify_{event['type']}", message, event["user_id"], None)
         self._hold_laggards(place)
+
+    def protected(self, items: list[ProtectedVersion]) -> None:
+        """Tell the owners and administrators that copies are safe. A hint: it has no place in the journal, and comes
+        after the change it is about for all who have heard that."""
+        if self.cursor is None:
+            return
+        for item in items:
+            payload = {"id": item["id"], "user_id": item["user_id"], "version": item["version"]}
+            self._publish(NOTIFY_PROTECTED, {**payload, "cursor": str(self.cursor)}, item["user_id"], None)
+        self._hold_laggards(self.cursor)
 
     def _publish(self, name: str, payload: Mapping[str, Any], user_id: int, event_id: int | None) -> None:
         self.rooms.emit(name, payload, user_id)

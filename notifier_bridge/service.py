@@ -12,12 +12,15 @@ from nameko.events import BROADCAST, event_handler
 from docsave_services.contracts import (
     FILE_CREATE,
     FILE_DELETE,
+    FILE_PROTECTED,
     FILE_UPDATE,
     FILES,
     NOTIFIER,
+    RELAYED,
     REVOKED,
     USERS,
     FileEvent,
+    ProtectedNews,
     Revocation,
 )
 from docsave_services.credentials import CredentialsProvider
@@ -28,6 +31,7 @@ from docsave_services.settings import Settings, SettingsProvider
 from notifier_bridge.feed import Feed
 from notifier_bridge.limits import FILES_DEADLINE_SECONDS, IDENTIFY_SECONDS, SWEEP_SECONDS
 from notifier_bridge.payloads import parse_identification, parse_relayed_event
+from notifier_bridge.relay import Relay
 from notifier_bridge.rooms import Rooms
 from notifier_bridge.sessions import Sessions
 from notifier_bridge.socketio_server import SocketIOServer, socketio_event
@@ -104,6 +108,7 @@ class Notifier:
     settings: Settings = SettingsProvider("secret_key")
     request_id = RequestContext()
     prompt_stop = PromptStop()
+    relay: Callable[[dict[str, Any]], None] = Relay()
 
     @rpc
     def health(self) -> dict[str, Any]:
@@ -116,6 +121,16 @@ class Notifier:
     def file_changed(self, event: FileEvent) -> None:
         """A hint from the bus; what it says is read from the journal when it does not fit."""
         self.feed.offer(event)
+
+    @event_handler(FILES, FILE_PROTECTED, handler_type=BROADCAST, reliable_delivery=False)
+    def file_protected(self, news: ProtectedNews) -> None:
+        """Copies of these versions are safe; whoever misses it sees it in the file's ``backup``."""
+        self.feed.protected(news["items"])
+
+    @event_handler(NOTIFIER, RELAYED, handler_type=BROADCAST, reliable_delivery=False)
+    def event_relayed(self, event: dict[str, Any]) -> None:
+        """An administrator's own event, from whichever process has the socket."""
+        self.feed.relay(event)
 
     @event_handler(USERS, REVOKED, handler_type=BROADCAST, reliable_delivery=False)
     def revoked(self, item: Revocation) -> None:
@@ -176,5 +191,5 @@ class Notifier:
 
     def _relay(self, sid: str, payload: object, event_type: str) -> Ack:
         self.sessions.check_relay(self.feed.rooms.member(sid))
-        self.feed.relay(parse_relayed_event(payload, event_type))
+        self.relay(parse_relayed_event(payload, event_type))
         return Ack({"ok": True})

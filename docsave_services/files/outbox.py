@@ -49,9 +49,10 @@ RELAY_LEASE_SECONDS = 30.0
 class OutboxHandle:
     """What a worker gets of the outbox."""
 
-    def __init__(self, events: list[FileEvent], relay: Callable[[], int]) -> None:
+    def __init__(self, events: list[FileEvent], relay: Callable[[], int], hint: Callable[[str, Any], None]) -> None:
         self._events = events
         self.relay = relay
+        self.hint = hint
 
     def hand_over(self, events: Sequence[FileEvent]) -> None:
         """Dispatch these events once the reply of this worker is out."""
@@ -84,7 +85,7 @@ class Outbox(EventDispatcher):
 
     def get_dependency(self, worker_ctx: Any) -> OutboxHandle:
         events = self._per_worker[worker_ctx] = []
-        return OutboxHandle(events, self.relay)
+        return OutboxHandle(events, self.relay, self.hint)
 
     def worker_result(self, worker_ctx: Any, result: Any = None, exc_info: Any = None) -> None:
         """Nameko calls this when the reply has been sent."""
@@ -125,12 +126,19 @@ class Outbox(EventDispatcher):
             if self._publish(event):
                 self._confirmed.append(event["event_id"])
 
+    def hint(self, event_type: str, payload: Any) -> None:
+        """Tell something that is in no journal, in a moment and once: whoever misses it can ask."""
+        eventlet.spawn(self._tell, event_type, payload)
+
     def _publish(self, event: FileEvent) -> bool:
+        return self._tell(event["type"], event)
+
+    def _tell(self, event_type: str, payload: Any) -> bool:
         try:
             with eventlet.Timeout(PUBLISH_SECONDS, TimeoutError("the broker does not confirm")):
-                self.publisher.publish(event, exchange=self.exchange, routing_key=event["type"])
+                self.publisher.publish(payload, exchange=self.exchange, routing_key=event_type)
         except (KombuError, AMQPError, OSError) as exc:
-            _log.warning("event_not_dispatched", event_id=event["event_id"], error=str(exc))
+            _log.warning("event_not_dispatched", type=event_type, event_id=payload.get("event_id"), error=str(exc))
             return False
         return True
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from docsave_services.contracts import ProtectedVersion
 from docsave_services.db import journal
 from docsave_services.db.file_models import BackupProgressRow
 from docsave_services.db.models import FileRow
@@ -17,10 +18,10 @@ from docsave_services.errors import InvalidInput
 PROTECTED_MAX = 1000
 
 
-def mark_protected(session: Session, items: Sequence[Any]) -> int:
+def mark_protected(session: Session, items: Sequence[Any]) -> list[ProtectedVersion]:
     """Raise ``protected_version`` of each file to the version in its item; a lower one changes nothing.
 
-    ``items`` are ``{"file_id", "version"}``. Returns how many files it was news for.
+    ``items`` are ``{"file_id", "version"}``. Returns the versions that were news.
     """
     if not isinstance(items, list) or len(items) > PROTECTED_MAX:
         raise InvalidInput.for_field("items", f"must be a list of at most {PROTECTED_MAX}")
@@ -28,17 +29,16 @@ def mark_protected(session: Session, items: Sequence[Any]) -> int:
     for item in items:
         file_id, version = _pair(item)
         newest[file_id] = max(version, newest.get(file_id, 0))
-    changed = 0
-    statement = (
-        update(FileRow)
-        .where(FileRow.id == bindparam("file"), FileRow.protected_version < bindparam("reached"))
-        .values(protected_version=bindparam("reached"))
-        .execution_options(synchronize_session=False)
-    )
-    for file_id in sorted(newest):  # in the order of ids, as every writer of several files locks them
-        result = session.connection().execute(statement, {"file": file_id, "reached": newest[file_id]})
-        changed += result.rowcount
-    return changed
+    if not newest:
+        return []
+    # In the order of ids, as every writer of several files locks them.
+    rows = session.scalars(select(FileRow).where(FileRow.id.in_(newest)).order_by(FileRow.id).with_for_update())
+    news: list[ProtectedVersion] = []
+    for row in rows:
+        if row.protected_version < newest[row.id]:
+            row.protected_version = newest[row.id]
+            news.append({"id": row.id, "user_id": row.user_id or 0, "version": row.protected_version})
+    return news
 
 
 def remember_progress(session: Session, through: str) -> None:

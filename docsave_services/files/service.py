@@ -7,7 +7,18 @@ from typing import Any
 from nameko.timer import timer
 from sqlalchemy.orm import Session
 
-from docsave_services.contracts import FILES, Change, ChangesPage, FilePage, FolderPage, Outcome, StoredFile, Usage
+from docsave_services.contracts import (
+    FILE_PROTECTED,
+    FILES,
+    Change,
+    ChangesPage,
+    FilePage,
+    FolderPage,
+    Outcome,
+    ProtectedVersion,
+    StoredFile,
+    Usage,
+)
 from docsave_services.db import journal
 from docsave_services.db.provider import Database, check_database
 from docsave_services.db.transactions import Transactions
@@ -34,6 +45,7 @@ Outcomes = list[Outcome]
 Ids = list[int]
 FilesOrNone = list[StoredFile | None]
 Reports = list[dict[str, int]]
+ProtectedVersions = list[ProtectedVersion]
 
 
 class FilesService:
@@ -154,12 +166,15 @@ class FilesService:
     def protected(self, items: Reports, through: str | None = None) -> dict[str, int]:
         """The backup's report: copies of these versions are safe, and so is all up to the cursor ``through``."""
 
-        def note(session: Session) -> int:
+        def note(session: Session) -> ProtectedVersions:
             if through is not None:
                 remember_progress(session, through)
             return mark_protected(session, items)
 
-        return {"updated": self.db.write(note, repeatable=True)}
+        news = self.db.write(note, repeatable=True)
+        if news:
+            self.outbox.hint(FILE_PROTECTED, {"items": news})
+        return {"updated": len(news)}
 
     @rpc
     def usage(self, user_id: int) -> Usage:

@@ -29,6 +29,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.process
 
+PROTECTED = "Notify_File_protected"
 HEARD_SECONDS = 15.0
 SAFE_SECONDS = 60.0
 LARGE_BYTES = 64 * 1024 * 1024
@@ -54,9 +55,18 @@ class Story:
     ann: Account
     bob: Account
     admin: Account
-    heard: dict[str, Callable[[], list[tuple[str, dict[str, Any]]]]]
+    received: dict[str, Callable[[], list[tuple[str, dict[str, Any]]]]]
     journal: list[dict[str, Any]]
     """All events, from the administrator's first on."""
+
+    def heard(self, who: str) -> list[tuple[str, dict[str, Any]]]:
+        """The changes that somebody heard of."""
+        return [(name, event) for name, event in self.received[who]() if name != PROTECTED]
+
+    def safe(self, who: str) -> dict[int, int]:
+        """The newest version of each document of which somebody heard that its copy is safe."""
+        news = [event for name, event in self.received[who]() if name == PROTECTED]
+        return {event["id"]: event["version"] for event in sorted(news, key=lambda event: int(event["version"]))}
 
     def events_of(self, account: Account) -> list[dict[str, Any]]:
         """The journal's events of one person's documents."""
@@ -140,12 +150,12 @@ def test_versions_of_a_file_have_no_hole(story: Story) -> None:
 def test_a_user_hears_of_their_own_files_only(story: Story, who: str) -> None:
     """Each event of the user's files, once, in order, word for word; of nobody else's anything at all."""
     account = story.ann if who == "ann" else story.bob
-    assert story.heard[who]() == [(f"Notify_{event['type']}", event) for event in story.events_of(account)]
+    assert story.heard(who) == [(f"Notify_{event['type']}", event) for event in story.events_of(account)]
 
 
 def test_the_administrator_hears_of_everything(story: Story) -> None:
     """Every event of everybody's files, once, in the order of event_id."""
-    assert story.heard["admin"]() == [(f"Notify_{event['type']}", event) for event in story.journal]
+    assert story.heard("admin") == [(f"Notify_{event['type']}", event) for event in story.journal]
 
 
 def test_each_version_lies_in_the_backup_within_seconds(story: Story) -> None:
@@ -178,6 +188,15 @@ def test_every_file_becomes_protected(story: Story) -> None:
     for person in (story.ann, story.bob):
         for file in person.documents():
             wait_until(lambda p=person, f=file: _is_protected(p, f), SAFE_SECONDS)  # type: ignore[misc]
+
+
+def test_everybody_hears_of_their_copies(story: Story) -> None:
+    """The person with a document and the administrator hear that the newest version of it is safe."""
+    newest = {event["id"]: event for event in story.journal}
+    for who, account in (("ann", story.ann), ("bob", story.bob), ("admin", None)):
+        wanted = {i: e["version"] for i, e in newest.items() if account is None or e["user_id"] == account.id}
+        wait_until(lambda w=who, v=wanted: v.items() <= story.safe(w).items(), SAFE_SECONDS)  # type: ignore[misc]
+        assert account is None or story.safe(who).keys() == wanted.keys()
 
 
 def test_every_file_downloads_as_it_was_last_saved(story: Story) -> None:
@@ -335,7 +354,7 @@ def _at_the_same_time(*acts: Callable[[], None]) -> None:
 
 
 def _has_heard(story: Story, who: str, event: dict[str, Any]) -> bool:
-    return event["event_id"] in [payload["event_id"] for _, payload in story.heard[who]()]
+    return event["event_id"] in [payload["event_id"] for _, payload in story.heard(who)]
 
 
 def _changes(system: System, since: str | None) -> list[dict[str, Any]]:

@@ -67,7 +67,7 @@ class Listener:
             time.sleep(LOOK_SECONDS)
 
     def _hear(self, owner: socketio.Client, name: str, *arguments: Any) -> None:
-        if owner is not self._client:
+        if owner is not self._client or name == "Notify_File_protected":  # a hint, in no journal
             return
         event = arguments[0]
         if name != f"Notify_{event.get('type')}":

@@ -221,6 +221,39 @@ def test_relay_reaches_the_owner_and_administrators(journal, join):
     assert other.heard == [("Notify_File_create", live[1])]
 
 
+def test_relay_reaches_the_sockets_of_every_bridge(broker, join, journal, accounts, tmp_path):
+    """The owner may be connected to another process than the administrator; each hears it once."""
+    second = Bridge(broker.amqp_uri, tmp_path)
+    elsewhere = None
+    try:
+        wait_until(lambda: "journal_followed" in second.output(), 20)
+        elsewhere = Recorder(second.url, ["websocket"])
+        assert elsewhere.call("User_connect", token(1))["ok"]
+        here, admin = join("User_connect", token(1)), join("Admin_connect", token(9, "admin"))
+        for name in ("first", "last"):
+            assert admin.call("File_update", {"id": 7, "user_id": 1, "name": name}) == {"ok": True}
+        for client in (elsewhere, here, admin):
+            wait_until(lambda c=client: len(c.heard) >= 2)
+            assert [payload["name"] for _, payload in client.heard] == ["first", "last"]
+    finally:
+        if elsewhere is not None:
+            elsewhere.close()
+        second.program.stop()
+
+
+def test_owners_and_administrators_hear_which_copies_are_safe(journal, join):
+    """After the change itself; it moves no cursor and nobody else hears it."""
+    owner, other = join("User_connect", token(1)), join("User_connect", token(2))
+    admin = join("Admin_connect", token(9, "admin"))
+    event = journal.add(1)
+    wait_until(lambda: owner.heard and admin.heard)
+    journal.protect({"id": event["id"], "user_id": 1, "version": 1}, {"id": 10**6, "user_id": 2, "version": 3})
+    news = {"id": event["id"], "user_id": 1, "version": 1, "cursor": event["cursor"]}
+    wait_until(lambda: len(owner.heard) == 2 and len(admin.heard) == 3 and other.heard)
+    assert owner.heard[1] == admin.heard[1] == ("Notify_File_protected", news)
+    assert other.heard == [("Notify_File_protected", {**news, "id": 10**6, "user_id": 2, "version": 3})]
+
+
 def test_only_administrators_relay(join):
     """A user's socket, an unidentified one, and an administrator's after ``User_connect`` may not relay."""
     event = {"id": 7, "user_id": 1, "name": "a"}

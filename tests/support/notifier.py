@@ -21,7 +21,7 @@ import socketio
 from nameko.containers import ServiceContainer
 from nameko.standalone.events import event_dispatcher
 
-from docsave_services.contracts import FILE_CREATE, FILES, REVOKED, USERS
+from docsave_services.contracts import FILE_CREATE, FILE_PROTECTED, FILES, REVOKED, USERS
 from docsave_services.domain.cursor import Cursor
 from docsave_services.errors import CursorExpired, Unauthenticated
 from docsave_services.nameko_ext import rpc
@@ -149,6 +149,10 @@ class Journal:
     def tell(self, event: dict[str, Any]) -> None:
         """Put an event on the bus."""
         self._dispatch(FILES, event["type"], event)
+
+    def protect(self, *versions: dict[str, int]) -> None:
+        """Tell the bus that copies of these versions are safe."""
+        self._dispatch(FILES, FILE_PROTECTED, {"items": list(versions)})
 
     def replace(self) -> None:
         """Another, empty journal, as after a restored database."""
