@@ -12,6 +12,7 @@ from docsave_services.contracts import GATEWAY, REVOKED, USERS, Revocation
 from docsave_services.credentials import CredentialsProvider
 from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext
 from docsave_services.settings import SettingsProvider
+from gateway_http.archive import archive_name, archive_response
 from gateway_http.auth import Access
 from gateway_http.blob_access import BlobStoreProvider
 from gateway_http.content import content_of_file
@@ -22,6 +23,7 @@ from gateway_http.request import GatewayRequest
 from gateway_http.responses import created_file, created_key, created_user, file_response, no_content
 from gateway_http.route import route
 from gateway_http.schemas import (
+    ArchiveQuery,
     AuditQuery,
     Credentials,
     FileListQuery,
@@ -146,6 +148,12 @@ class Gateway:
     def list_folders(self, request: GatewayRequest, query: FolderListQuery) -> Any:
         """The folders that the caller's files are in."""
         return self.documents.folders(request.identity, query)
+
+    @route("GET", "/files/archive", Access.FILES_READ, query=ArchiveQuery)
+    def get_archive(self, request: GatewayRequest, query: ArchiveQuery) -> Response:
+        """Several files in one ZIP."""
+        members = self.documents.chosen(request.identity, query)
+        return archive_response(request, self.blobs, members, archive_name(query.folder))
 
     @route("GET", "/files/<id:file_id>", Access.FILES_READ)
     def get_file(self, request: GatewayRequest, file_id: int) -> Response:

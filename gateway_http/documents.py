@@ -5,14 +5,17 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from docsave_services.contracts import FILES, Change, FilePage, FolderPage, Outcome, StoredFile
-from docsave_services.errors import Forbidden, InternalError, NotFound, error_from_code
+from docsave_services.contracts import FILES, Change, File, FilePage, FolderPage, Outcome, StoredFile
+from docsave_services.domain.folders import ROOT
+from docsave_services.errors import Forbidden, InternalError, InvalidInput, NotFound, error_from_code
 from docsave_services.nameko_ext import DeadlineRpc, RpcCaller
 from docsave_services.tokens import Identity
+from gateway_http.archive import Member
 from gateway_http.coalescer import Coalescer
+from gateway_http.limits import ARCHIVE_FILES_MAX, ARCHIVE_PAGE
 from gateway_http.request import GatewayRequest
 from gateway_http.responses import public_file
-from gateway_http.schemas import FileListQuery, FolderListQuery
+from gateway_http.schemas import ArchiveQuery, FileListQuery, FolderListQuery
 from gateway_http.upload import Upload
 
 
@@ -32,7 +35,7 @@ class Documents:
     def find(self, identity: Identity, file_id: int) -> StoredFile:
         """A file that is not in the trash."""
         file = self._lookups.submit(file_id)
-        if file is None or not (identity.is_admin or file["user_id"] == identity.user_id):
+        if file is None or not _may_see(identity, file):
             raise NotFound
         return file
 
@@ -44,6 +47,36 @@ class Documents:
         asked = query.model_dump(exclude={"user_id"}, exclude_unset=True)
         page: FilePage = self._call("list", user_id=None if owner == "all" else owner, **asked)
         return {"items": [public_file(file) for file in page["items"]], "next": page["next"]}
+
+    def chosen(self, identity: Identity, query: ArchiveQuery) -> list[Member]:
+        """The files for an archive. ``NotFound`` names each id that is not the caller's, and is for a folder without
+        files; ``InvalidInput`` for one with too many."""
+        return self._by_ids(identity, query.ids) if query.ids else self._below(identity, query.folder or ROOT)
+
+    def _by_ids(self, identity: Identity, ids: list[int]) -> list[Member]:
+        found: list[StoredFile | None] = self._call("get_many", file_ids=ids)
+        members = [Member.of(file) for file in found if file is not None and _may_see(identity, file)]
+        unknown = set(ids).difference(member.file_id for member in members)
+        if unknown:
+            raise NotFound("", [{"field": "ids", "message": f"{file_id} is not there"} for file_id in sorted(unknown)])
+        return members
+
+    def _below(self, identity: Identity, folder: str) -> list[Member]:
+        members: list[Member] = []
+        after: str | None = None
+        while len(members) <= ARCHIVE_FILES_MAX:
+            page: FilePage = self._call(
+                "list", user_id=identity.user_id, folder=folder, recursive=True, limit=ARCHIVE_PAGE, after=after
+            )
+            members += map(Member.of, page["items"])
+            after = page["next"]
+            if after is None:
+                break
+        if len(members) > ARCHIVE_FILES_MAX:
+            raise InvalidInput.for_field("folder", f"has more than {ARCHIVE_FILES_MAX} files in it and below")
+        if not members:
+            raise NotFound.for_field("folder", "has no files")
+        return members
 
     def folders(self, identity: Identity, query: FolderListQuery) -> FolderPage:
         """One page of the folders that the caller's files are in."""
@@ -84,6 +117,10 @@ class Documents:
         if "file" not in outcome:
             raise InternalError
         return outcome["file"]
+
+
+def _may_see(identity: Identity, file: File) -> bool:
+    return identity.is_admin or file["user_id"] == identity.user_id
 
 
 def _change(request: GatewayRequest, op: Any, file_id: int | None = None) -> Change:

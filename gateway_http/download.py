@@ -71,14 +71,14 @@ def _headers(content: Content) -> dict[str, str]:
 
 
 def _whole(content: Content, headers: dict[str, str]) -> Response:
-    return Outflow(content.source.whole(), content.label).response(200, headers)
+    return Outflow(content.source.whole(), lambda: content.label).response(200, headers)
 
 
 def _part(content: Content, part: Part, headers: dict[str, str]) -> Response:
     pieces = content.source.part(part.start, part.stop)
     length = str(part.stop - part.start)
     headers = {**headers, "Content-Length": length, "Content-Range": part.content_range}
-    return Outflow(pieces, content.label).response(206, headers)
+    return Outflow(pieces, lambda: content.label).response(206, headers)
 
 
 def _unsatisfiable(request: GatewayRequest, content: Content) -> Response:

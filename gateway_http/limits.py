@@ -55,6 +55,16 @@ STORE_THREADS = 64
 ACCEPT_BACKLOG = 1024
 """Connections the kernel holds for us while we are busy."""
 
+ARCHIVE_IDS_MAX = 1000
+ARCHIVE_FILES_MAX = 10_000
+"""Files in one archive: named by their ids, or found below a folder."""
+
+ARCHIVE_PAGE = 1000
+"""Files of a folder that one call looks up."""
+
+ARCHIVE_PIECE_BYTES = 256 * 1024
+"""What is small in an archive leaves in pieces of at least this size."""
+
 BATCH_MAX = 64
 """Changes or look-ups in one call to the files service."""
 

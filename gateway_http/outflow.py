@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from werkzeug.wrappers import Response
 
@@ -23,9 +23,12 @@ def damaged(label: str) -> DocsaveError:
 
 class Outflow:
     """The pieces of a generator, each made in a thread. The first is made at once: its failure is an answer. A later
-    failure breaks the connection before the end, so that the client knows that it has not got all."""
+    failure breaks the connection before the end, so that the client knows that it has not got all.
 
-    def __init__(self, pieces: Generator[bytes, None, None], label: str) -> None:
+    ``label`` tells what is being read when it fails, for the log.
+    """
+
+    def __init__(self, pieces: Generator[bytes, None, None], label: Callable[[], str]) -> None:
         self._pieces = pieces
         self._label = label
         try:
@@ -51,7 +54,7 @@ class Outflow:
         try:
             return in_thread(next, self._pieces, None)
         except (BlobDamaged, BlobMissing) as exc:
-            raise damaged(self._label) from exc
+            raise damaged(self._label()) from exc
 
     def close(self) -> None:
         """Close what the generator reads. Harmless when repeated."""
@@ -59,4 +62,4 @@ class Outflow:
             self._pieces.close()
         except ValueError:
             # Killed while a thread still reads: the descriptor is closed with the generator, when that ends.
-            _log.warning("content_closed_late", content=self._label)
+            _log.warning("content_closed_late", content=self._label())

@@ -8,7 +8,16 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar, get_origin
 from urllib.parse import parse_qsl
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from docsave_services.domain.filters import (
     LABEL_FILTERS_MAX,
@@ -20,7 +29,7 @@ from docsave_services.domain.folders import folder_problem
 from docsave_services.domain.names import name_problem
 from docsave_services.errors import BadRequest, FieldError, InvalidInput
 from docsave_services.times import to_text
-from gateway_http.limits import QUERY_FIELDS_MAX
+from gateway_http.limits import ARCHIVE_IDS_MAX, QUERY_FIELDS_MAX
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -35,6 +44,11 @@ class _Strict(BaseModel):
 def _whole_number(value: Any) -> Any:
     """Query strings are text; only plain decimal digits count as a number (no sign, space or underscore)."""
     return int(value) if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value) else value
+
+
+def _ids(value: Any) -> Any:
+    """The numbers of a list, each once."""
+    return [_whole_number(part) for part in dict.fromkeys(value.split(","))] if isinstance(value, str) else value
 
 
 def _flag(value: Any) -> Any:
@@ -172,6 +186,20 @@ class FileListQuery(_Strict):
     )
     deleted: Annotated[bool, BeforeValidator(_flag)] = False
     user_id: Literal["all"] | Annotated[FileId, BeforeValidator(_whole_number)] | None = None
+
+
+class ArchiveQuery(_Strict):
+    """``GET /files/archive``: ids with commas between them, or a folder with everything below it."""
+
+    ids: Annotated[list[FileId], BeforeValidator(_ids), Field(min_length=1, max_length=ARCHIVE_IDS_MAX)] | None = None
+    folder: Annotated[FolderPath | None, Field(validate_default=True)] = None
+
+    @field_validator("folder")
+    @classmethod
+    def _one_of_both(cls, folder: str | None, others: ValidationInfo) -> str | None:
+        if "ids" in others.data and (others.data["ids"] is None) == (folder is None):
+            raise ValueError("or ids must be given, and not both")
+        return folder
 
 
 class FolderListQuery(_Strict):

@@ -233,6 +233,8 @@ class Desk:
             "created_at": "2026-11-24T10:15:00Z",
             "updated_at": "2026-11-24T10:15:00Z",
             "deleted_at": None,
+            "folder": "",
+            "labels": {},
             "backup": {"state": "pending", "version": 0},
             "path": blob_key(sha256),
             **fields,

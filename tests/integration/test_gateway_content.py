@@ -2,10 +2,12 @@
 
 import base64
 import hashlib
+import io
 import os
 import random
 import socket
 import struct
+import zipfile
 from collections.abc import Iterator
 
 import eventlet
@@ -549,6 +551,99 @@ def test_a_reader_that_goes_away_closes_the_blob(gateway: GatewayProcess, desk: 
     wait_until(lambda: gateway.open_blobs() == 0)
 
 
+# -- archives --------------------------------------------------------------------------------------------------------
+
+
+def archived(gateway: GatewayProcess, ids: str, method: str = "GET", **kwargs) -> requests.Response:
+    return gateway.request(method, f"/files/archive?ids={ids}", headers=kwargs.pop("headers", bearer()), **kwargs)
+
+
+def test_an_archive(gateway: GatewayProcess, desk: Desk) -> None:
+    """A ZIP of the files named, in their folders, with their times; its length is known, and HEAD says it too."""
+    large, small = content_of(3 * MIB + 5, 10), content_of(100, 11)
+    desk.add(large, gateway.blob_dir, name="plan.pdf", folder="clients/größe")
+    desk.add(small, gateway.blob_dir, name="plan.pdf", folder="clients/größe")
+    desk.add(b"", gateway.blob_dir, name="leer")
+    answer = archived(gateway, "1,2,3")
+    assert (answer.status_code, answer.headers["Content-Length"]) == (200, str(len(answer.content)))
+    expected = {
+        "Content-Type": "application/zip",
+        "Content-Disposition": 'attachment; filename="documents.zip"',
+        "Accept-Ranges": "none",
+        "Cache-Control": "private, no-cache",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    assert expected.items() <= dict(answer.headers).items()
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as opened:
+        assert opened.testzip() is None
+        assert opened.namelist() == ["clients/größe/plan.pdf", "clients/größe/plan (2).pdf", "leer"]
+        assert [opened.read(name) for name in opened.namelist()] == [large, small, b""]
+        assert opened.getinfo("leer").date_time == (2026, 11, 24, 10, 15, 0)
+    head = archived(gateway, "1,2,3", "HEAD")
+    assert (head.status_code, head.headers["Content-Length"]) == (200, answer.headers["Content-Length"])
+    assert gateway.open_blobs() == 0
+
+
+def test_an_archive_of_a_folder_asks_for_all_below_it(gateway: GatewayProcess, desk: Desk) -> None:
+    """Of the caller's files only, and it is called as the folder."""
+    desk.add(b"x", gateway.blob_dir, folder="clients/acme/2026")
+    answer = gateway.get("/files/archive?folder=clients/acme", headers=bearer(9, "admin"))
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="acme.zip"'
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as opened:
+        assert opened.namelist() == ["clients/acme/2026/a.txt"]
+    [(method, query)] = desk.calls
+    assert (method, query["user_id"], query["folder"], query["recursive"]) == ("list", 9, "clients/acme", True)
+
+
+def test_an_archive_with_files_that_are_not_there(gateway: GatewayProcess, desk: Desk) -> None:
+    """404 for all of it names them; somebody else's are not there either. An administrator gets everybody's."""
+    desk.add(b"mine", gateway.blob_dir)
+    desk.add(b"other", gateway.blob_dir, user_id=2)
+    problem = problem_of(archived(gateway, "1,2,77"), 404, "not_found")
+    assert [each["message"] for each in problem["errors"]] == ["2 is not there", "77 is not there"]
+    assert archived(gateway, "1,2", headers=bearer(9, "admin")).status_code == 200
+
+
+@pytest.mark.parametrize("size", [1000, 3 * MIB])
+def test_an_archive_with_damaged_content(gateway: GatewayProcess, desk: Desk, size: int) -> None:
+    """No ZIP that looks whole: 500 when it is noticed at once, otherwise a connection that breaks."""
+    desk.add(b"good", gateway.blob_dir)
+    row = desk.add(content_of(size, 12), gateway.blob_dir)
+    path = gateway.blob_dir / row["path"]
+    path.write_bytes(b"y" * size)
+    try:
+        answer = archived(gateway, "1,2")
+    except requests.exceptions.ChunkedEncodingError:
+        assert size > MIB
+    else:
+        problem_of(answer, 500, "blob_damaged")
+        assert size < MIB
+    finally:
+        path.unlink()
+    assert f'"content": "file {row["id"]}"' in gateway.program.output()
+    assert gateway.open_blobs() == 0
+
+
+def test_a_reader_of_an_archive_that_goes_away(gateway: GatewayProcess, desk: Desk) -> None:
+    """Leaves no descriptor open."""
+    for seed in (13, 14):
+        desk.add(content_of(20 * MIB, seed), gateway.blob_dir)
+    url = f"{gateway.url}/files/archive?ids=1,2"
+    with requests.get(url, headers=bearer(), stream=True, timeout=20) as answer:
+        assert answer.raw.read(1000)
+        assert gateway.open_blobs() == 1
+    wait_until(lambda: gateway.open_blobs() == 0)
+
+
+def test_archive_is_no_file(gateway: GatewayProcess) -> None:
+    """The path is for GET alone, and needs to know what to send."""
+    problem_of(gateway.request("DELETE", "/files/archive", headers=bearer()), 405, "method_not_allowed")
+    problem = problem_of(gateway.get("/files/archive", headers=bearer()), 422, "invalid_input")
+    assert problem["errors"][0]["field"] == "folder"
+    problem_of(gateway.get("/files/archive?ids=1"), 401, "unauthenticated")
+
+
 # -- limits ----------------------------------------------------------------------------------------------------------
 
 
@@ -559,7 +654,7 @@ def pieces_of(size: int) -> Iterator[bytes]:
 
 
 def test_memory_stays_flat(gateway: GatewayProcess, desk: Desk) -> None:
-    """An upload and a download of 300 MB raise the gateway's memory by less than 32 MB, raw and as a form."""
+    """An upload and a download of 300 MB raise the gateway's memory by less than 32 MB, raw, as a form, as a ZIP."""
     size = 300 * MIB
     post(gateway, data=b"warm")
     before = gateway.rss_bytes()
@@ -571,11 +666,12 @@ def test_memory_stays_flat(gateway: GatewayProcess, desk: Desk) -> None:
     answer = post(gateway, "/files", data=body, headers={"Content-Type": "multipart/form-data; boundary=x"})
     assert answer.status_code == 201
     desk.rows[2]["size"] = size
-    received = 0
-    with requests.get(f"{gateway.url}/files/2/content", headers=bearer(), stream=True, timeout=60) as answer:
-        for piece in answer.iter_content(MIB):
-            received += len(piece)
-    assert received == size
+    for path in ("/files/2/content", "/files/archive?ids=2"):
+        received = 0
+        with requests.get(gateway.url + path, headers=bearer(), stream=True, timeout=60) as answer:
+            for piece in answer.iter_content(MIB):
+                received += len(piece)
+        assert received == int(answer.headers["Content-Length"]) >= size
     assert after_raw - before < 32 * MIB
     assert gateway.peak_bytes() - before < 32 * MIB
 

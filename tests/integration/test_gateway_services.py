@@ -1,7 +1,9 @@
 """The gateway with the real users and files services behind it, as processes, on SQLite and a real broker."""
 
+import io
 import statistics
 import time
+import zipfile
 from collections.abc import Iterator
 
 import eventlet
@@ -116,6 +118,27 @@ def test_the_list_in_pages(gateway: GatewayProcess) -> None:
         after = page["next"]
     assert names == [f"{n}.txt" for n in (4, 3, 2, 1, 0)]
     problem_of(dora.ask("GET", "/files?after=nonsense"), 422, "invalid_input")
+
+
+def test_an_archive_of_a_folder(gateway: GatewayProcess, broker: Broker) -> None:
+    """Everything below the folder, nothing beside it, nobody else's, nothing from the trash."""
+    greta, hugo = Person(gateway, "greta"), Person(gateway, "hugo")
+    folders = ["", "clients", "clients/acme", "clients/acme/2026", "clients/acme-old"]
+    saved = [person.save("a.txt", folder.encode()) for person in (greta, hugo) for folder in folders]
+    deleted = greta.save("deleted.txt", b"x")
+    saved.append(deleted)
+    with ClusterRpcProxy({"AMQP_URI": broker.amqp_uri}, timeout=10) as rpc:
+        for file, folder in zip(saved, [*folders, *folders, "clients/acme"], strict=True):
+            rpc.files.update(file_id=file["id"], folder=folder)
+    greta.ask("DELETE", f"/files/{deleted['id']}")
+    answer = greta.ask("GET", "/files/archive?folder=clients/acme")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as opened:
+        entries = {name: opened.read(name) for name in opened.namelist()}
+    assert entries == {"clients/acme/a.txt": b"clients/acme", "clients/acme/2026/a.txt": b"clients/acme/2026"}
+    whole = greta.ask("GET", "/files/archive?folder=")
+    with zipfile.ZipFile(io.BytesIO(whole.content)) as opened:
+        assert len(opened.namelist()) == len(folders)
+    problem_of(greta.ask("GET", "/files/archive?folder=clients/nobody"), 404, "not_found")
 
 
 def test_accounts(gateway: GatewayProcess) -> None:
