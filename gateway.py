@@ -18,6 +18,7 @@ from gateway_http.blob_access import BlobStoreProvider
 from gateway_http.content import content_of_file
 from gateway_http.documents import DocumentsProvider
 from gateway_http.download import content_response
+from gateway_http.preconditions import check_if_match, if_match_of
 from gateway_http.readiness import Readiness, ReadinessProvider
 from gateway_http.request import GatewayRequest
 from gateway_http.responses import created_file, created_key, created_user, file_response, no_content
@@ -35,8 +36,10 @@ from gateway_http.schemas import (
     UserListQuery,
     UserPatch,
     UserPatchByAdmin,
+    VersionListQuery,
 )
 from gateway_http.upload import receive_content, receive_new_file
+from gateway_http.versions import VersionsProvider
 
 
 class Gateway:
@@ -50,6 +53,7 @@ class Gateway:
     users = DeadlineRpc(USERS)
     credentials = CredentialsProvider()
     documents = DocumentsProvider()
+    versions = VersionsProvider()
     blobs = BlobStoreProvider()
     readiness: Readiness = ReadinessProvider()
 
@@ -183,6 +187,26 @@ class Gateway:
         """Put a file into the trash."""
         self.documents.delete(request, file_id)
         return no_content()
+
+    @route("GET", "/files/<id:file_id>/versions", Access.FILES_READ, query=VersionListQuery)
+    def list_versions(self, request: GatewayRequest, query: VersionListQuery, file_id: int) -> Any:
+        """One page of what a file has been, also of one in the trash."""
+        return self.versions.page(self.documents.find_any(request.identity, file_id), query)
+
+    @route("GET", "/files/<id:file_id>/versions/<n:number>/content", Access.FILES_READ)
+    def get_version_content(self, request: GatewayRequest, file_id: int, number: int) -> Response:
+        """A version's bytes; HEAD gives their headers."""
+        file = self.documents.find_any(request.identity, file_id)
+        return content_response(request, self.versions.content(file, self.versions.find(file, number)))
+
+    @route("POST", "/files/<id:file_id>/versions/<n:number>/restore", Access.FILES_WRITE)
+    def restore_version(self, request: GatewayRequest, file_id: int, number: int) -> Response:
+        """Make a version the current one, as a new version."""
+        file = self.documents.find_any(request.identity, file_id)
+        check_if_match(if_match_of(request), file)  # before the bytes are fetched for nothing
+        version = self.versions.find(file, number)
+        self.versions.put_back(self.blobs, self.versions.content(file, version))
+        return file_response(self.documents.make_current(request, file, version))
 
     @route("GET", "/health/live", Access.PUBLIC)
     def live(self, request: GatewayRequest) -> Any:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from docsave_services.contracts import FILES, Change, File, FilePage, FolderPage, Outcome, StoredFile
+from docsave_services.contracts import FILES, Change, File, FilePage, FolderPage, Outcome, StoredFile, StoredVersion
 from docsave_services.domain.folders import ROOT
 from docsave_services.errors import Forbidden, InternalError, InvalidInput, NotFound, error_from_code
 from docsave_services.nameko_ext import DeadlineRpc, RpcCaller
+from docsave_services.storage import blob_key
 from docsave_services.tokens import Identity
 from gateway_http.archive import Member
 from gateway_http.coalescer import Coalescer
 from gateway_http.limits import ARCHIVE_FILES_MAX, ARCHIVE_PAGE
+from gateway_http.preconditions import if_match_of
 from gateway_http.request import GatewayRequest
 from gateway_http.responses import public_file
 from gateway_http.schemas import ArchiveQuery, FileListQuery, FolderListQuery
@@ -36,6 +38,13 @@ class Documents:
         """A file that is not in the trash."""
         file = self._lookups.submit(file_id)
         if file is None or not _may_see(identity, file):
+            raise NotFound
+        return file
+
+    def find_any(self, identity: Identity, file_id: int) -> StoredFile:
+        """A file, also one in the trash."""
+        file: StoredFile = self._call("get", file_id=file_id)
+        if not _may_see(identity, file):
             raise NotFound
         return file
 
@@ -109,6 +118,24 @@ class Documents:
     def delete(self, request: GatewayRequest, file_id: int) -> None:
         """Into the trash."""
         self._apply(_change(request, "delete", file_id))
+
+    def make_current(self, request: GatewayRequest, file: StoredFile, version: StoredVersion) -> StoredFile:
+        """Name, place, labels and content of an earlier version once more, out of the trash if ``file`` lies there.
+
+        What its entry does not tell, because it is of the first release, stays as it is now.
+        """
+        change = _change(request, "restore" if file["deleted_at"] else "update", file["id"])
+        change["name"] = version["name"]
+        change["path"] = blob_key(version["sha256"])
+        change["media_type"] = version.get("media_type")
+        if "folder" in version:
+            change["folder"] = version["folder"]
+        if "labels" in version:
+            change["labels"] = version["labels"]
+        tags = if_match_of(request)
+        if tags is not None:
+            change["if_match"] = tags
+        return self._apply(change)
 
     def _apply(self, change: Change) -> StoredFile:
         outcome = self._changes.submit(change)

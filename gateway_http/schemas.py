@@ -19,6 +19,7 @@ from pydantic import (
     field_validator,
 )
 
+from docsave_services.contracts import VERSIONS_LIMIT_MAX
 from docsave_services.domain.filters import (
     LABEL_FILTERS_MAX,
     label_filter_problem,
@@ -207,6 +208,13 @@ class FolderListQuery(_Strict):
 
     under: FolderPath = ""
     after: Annotated[str, Field(max_length=4096)] | None = None
+
+
+class VersionListQuery(_Strict):
+    """``GET /files/{id}/versions``; ``after`` is the ``next`` of the page before."""
+
+    limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=VERSIONS_LIMIT_MAX)] = VERSIONS_LIMIT_MAX
+    after: Annotated[FileId, BeforeValidator(_whole_number)] | None = None
 
 
 def validated(model: type[ModelT], value: Any) -> ModelT:

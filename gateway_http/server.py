@@ -32,8 +32,8 @@ _log = get_logger(__name__)
 _ADDRESS, _SOCKET, _STATE = range(3)
 
 
-class FileIdConverter(BaseConverter):
-    """``<id:…>`` in a URL: a positive number of 64 bits; anything else is no path of ours (404)."""
+class NumberConverter(BaseConverter):
+    """``<id:…>`` and ``<n:…>`` in a URL: a positive number of 64 bits; anything else is no path of ours (404)."""
 
     regex = "[1-9][0-9]{0,17}"
 
@@ -70,7 +70,9 @@ class GatewayServer(WebServer):
         return GatewayApp(self.make_url_map(), self.settings)
 
     def make_url_map(self) -> Map:
-        url_map = Map(converters={"id": FileIdConverter}, merge_slashes=False, strict_slashes=True)
+        url_map = Map(
+            converters={"id": NumberConverter, "n": NumberConverter}, merge_slashes=False, strict_slashes=True
+        )
         for provider in self._providers:
             rule = provider.get_url_rule()
             rule.endpoint = provider

@@ -58,7 +58,7 @@ def test_without_an_administrators_password_the_rest_passes(system: System, tmp_
 def test_the_collection_has_every_route_of_the_gateway() -> None:
     """Each method and path that gateway.py declares, and HEAD of the content, is called at least once."""
     called = {(item["request"]["method"], _path(item)) for item in _requests(_collection())}
-    routes = {(route.method, re.sub(r"<id:(\w+)>", r"{{\1}}", route.url)) for route in _routes()}
+    routes = {(route.method, re.sub(r"<(?:id|n):(\w+)>", r"{{\1}}", route.url)) for route in _routes()}
     assert len(routes) >= 13
     assert routes | {("HEAD", "/files/{{file_id}}/content")} <= called
 

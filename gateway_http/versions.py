@@ -1,0 +1,107 @@
+"""The versions of a file: which there are the backup service tells, their bytes come from a view of its directory."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from docsave_services.contracts import BACKUP, FILE_DELETE, StoredFile, StoredVersion, VersionPage
+from docsave_services.errors import BlobMissing, NotFound, Unavailable
+from docsave_services.nameko_ext import DeadlineRpc, RpcCaller
+from docsave_services.settings import Settings
+from docsave_services.storage import BlobStore, blob_key
+from gateway_http.backup_view import BackupView, HistorySource
+from gateway_http.blob_access import BlobWriter, in_thread
+from gateway_http.content import Content
+from gateway_http.outflow import Outflow, damaged
+from gateway_http.schemas import VersionListQuery
+
+DEFAULT_MEDIA_TYPE = "application/octet-stream"
+
+
+class Versions:
+    """The history of files that the caller may see: whose they are has been looked at before.
+
+    While the backup service or its directory is away, ``Unavailable``.
+    """
+
+    def __init__(self, call: RpcCaller, view: BackupView) -> None:
+        self._call = call
+        self._view = view
+
+    def page(self, file: StoredFile, query: VersionListQuery) -> dict[str, Any]:
+        """Versions, newest first; none yet for a file whose first copy is still to be made."""
+        try:
+            page: VersionPage = self._ask("versions", file_id=file["id"], before=query.after, limit=query.limit)
+        except NotFound:
+            page = {"items": [], "next": None}
+        return {"items": page["items"], "next": None if page["next"] is None else str(page["next"])}
+
+    def find(self, file: StoredFile, number: int) -> StoredVersion:
+        """One version with content. ``NotFound``, with the reason, for one that is not there or has none."""
+        try:
+            version: StoredVersion = self._ask("version", file_id=file["id"], version=number)
+        except NotFound as exc:
+            made = number <= file["version"]
+            raise NotFound("This version is not in the backup yet" if made else "There is no such version") from exc
+        if version["user_id"] != file["user_id"]:
+            raise NotFound("There is no such version")
+        if version["event"] == FILE_DELETE:
+            raise NotFound("This version is a deletion: it has no content")
+        return version
+
+    def content(self, file: StoredFile, version: StoredVersion) -> Content:
+        """What the version's bytes are sent as."""
+        label = f"file {file['id']} version {version['version']} in the backup"
+        if version["path"] is None:
+            raise damaged(label)
+        return Content(
+            name=version["name"],
+            media_type=version.get("media_type") or DEFAULT_MEDIA_TYPE,
+            size=version["size"],
+            sha256=version["sha256"],
+            version=version["version"],
+            modified=datetime.fromisoformat(version["at"]),
+            label=label,
+            source=HistorySource(self._view, version["path"], version["sha256"], version["size"]),
+        )
+
+    def put_back(self, store: BlobStore, content: Content) -> None:
+        """See to it that the blob store has ``content``, durable: the sweeper may have taken it away."""
+        if in_thread(_store_has, store, content):
+            return
+        outflow = Outflow(content.source.whole(), lambda: content.label)
+        try:
+            with BlobWriter(store, content.size) as writer:
+                for piece in outflow:
+                    writer.write(piece)
+                writer.commit()
+        finally:
+            outflow.close()
+
+    def _ask(self, method: str, **arguments: Any) -> Any:
+        try:
+            return self._call(method, **arguments)
+        except Unavailable as exc:
+            raise Unavailable(f"Versions cannot be had at the moment: {exc.detail}") from exc
+
+
+def _store_has(store: BlobStore, content: Content) -> bool:
+    try:
+        return store.reuse(blob_key(content.sha256)) == content.size
+    except BlobMissing:
+        return False
+
+
+class VersionsProvider(DeadlineRpc):
+    """Injects ``Versions``."""
+
+    def __init__(self) -> None:
+        super().__init__(BACKUP)
+
+    def setup(self) -> None:
+        super().setup()
+        self._view = BackupView(Settings.from_config(self.container.config).backup_dir.absolute())
+
+    def get_dependency(self, worker_ctx: Any) -> Versions:  # type: ignore[override] # what routes use it for
+        return Versions(super().get_dependency(worker_ctx), self._view)
