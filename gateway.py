@@ -38,6 +38,7 @@ from gateway_http.schemas import (
     UserPatchByAdmin,
     VersionListQuery,
 )
+from gateway_http.tus.uploads import Uploads, UploadsProvider
 from gateway_http.upload import receive_content, receive_new_file
 from gateway_http.versions import VersionsProvider
 
@@ -55,6 +56,7 @@ class Gateway:
     documents = DocumentsProvider()
     versions = VersionsProvider()
     blobs = BlobStoreProvider()
+    uploads: Uploads = UploadsProvider()
     readiness: Readiness = ReadinessProvider()
 
     @event_handler(USERS, REVOKED, handler_type=BROADCAST, reliable_delivery=False)
@@ -207,6 +209,26 @@ class Gateway:
         version = self.versions.find(file, number)
         self.versions.put_back(self.blobs, self.versions.content(file, version))
         return file_response(self.documents.make_current(request, file, version))
+
+    @route("POST", "/uploads", Access.FILES_WRITE)
+    def create_upload(self, request: GatewayRequest) -> Response:
+        """Announce a file that will come in parts (tus)."""
+        return self.uploads.create(request, self.documents)
+
+    @route("HEAD", "/uploads/<upload:upload_id>", Access.FILES_WRITE)
+    def look_at_upload(self, request: GatewayRequest, upload_id: str) -> Response:
+        """How much of an upload has arrived."""
+        return self.uploads.look(request, self.documents, upload_id)
+
+    @route("PATCH", "/uploads/<upload:upload_id>", Access.FILES_WRITE)
+    def continue_upload(self, request: GatewayRequest, upload_id: str) -> Response:
+        """The next part; the last one makes the file."""
+        return self.uploads.receive(request, self.documents, upload_id)
+
+    @route("DELETE", "/uploads/<upload:upload_id>", Access.FILES_WRITE)
+    def terminate_upload(self, request: GatewayRequest, upload_id: str) -> Response:
+        """Give an upload up."""
+        return self.uploads.terminate(request, upload_id)
 
     @route("GET", "/health/live", Access.PUBLIC)
     def live(self, request: GatewayRequest) -> Any:

@@ -39,6 +39,7 @@ class Settings:
     trusted_proxies: tuple[str, ...] = ()
     require_if_match: bool = False
     accel_redirect: str = ""
+    upload_life_seconds: float = 24 * 3600.0
 
     @property
     def blob_dir(self) -> Path:
@@ -79,6 +80,7 @@ class Settings:
             trusted_proxies=_networks(text, "trusted_proxies"),
             require_if_match=_switch(text, "require_if_match"),
             accel_redirect=_location(text, "accel_redirect"),
+            upload_life_seconds=float(_integer(text, "upload_life_seconds", 1, 365 * 24 * 3600)),
         )
 
     def require(self, *names: str) -> None:

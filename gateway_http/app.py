@@ -18,6 +18,7 @@ from gateway_http.cors import add_cors_headers, add_preflight_headers
 from gateway_http.problem import error_of, problem_response
 from gateway_http.protocol import CLOSE_CONNECTION_KEY
 from gateway_http.request import GatewayRequest
+from gateway_http.tus import protocol as tus
 
 _log = get_logger(__name__)
 
@@ -37,6 +38,8 @@ class GatewayApp:
         response = self._answer(request)
         response.headers["X-Request-Id"] = request.request_id
         add_cors_headers(response.headers, environ.get("HTTP_ORIGIN"), self._settings.cors_origins)
+        if tus.concerns_uploads(request.path):
+            tus.add_version_headers(response.headers, response.status_code)
         # A body without a length is no body by the book, but who sent one sends it still.
         if not request.body.finished or response.status_code == LengthRequired.status:
             environ[CLOSE_CONNECTION_KEY]()
@@ -47,8 +50,8 @@ class GatewayApp:
         adapter = self._url_map.bind("docsave", path_info=request.path)
         try:
             if request.method == "OPTIONS":
-                return _options(adapter)
-            provider, values = adapter.match(method=request.method)
+                return self._options(adapter, request.path)
+            provider, values = adapter.match(method=tus.method_of(request))
             request.path_values = dict(values)
             response: Response = provider.handle_request(request)
         except WrongMethod as exc:
@@ -58,14 +61,15 @@ class GatewayApp:
             return problem_response(error_of(exc), request.request_id)
         return response
 
-
-def _options(adapter: MapAdapter) -> Response:
-    methods = adapter.allowed_methods()
-    if not methods:
-        adapter.match(method="OPTIONS")  # raises NotFound
-    response = Response(status=204, headers={"Allow": _methods(methods)})
-    add_preflight_headers(response.headers, _methods(methods))
-    return response
+    def _options(self, adapter: MapAdapter, path: str) -> Response:
+        methods = adapter.allowed_methods()
+        if not methods:
+            adapter.match(method="OPTIONS")  # raises NotFound
+        response = Response(status=204, headers={"Allow": _methods(methods)})
+        add_preflight_headers(response.headers, _methods(methods))
+        if tus.concerns_uploads(path):
+            tus.add_abilities(response.headers, self._settings.max_file_bytes)
+        return response
 
 
 def _methods(methods: Iterable[str] | None) -> str:

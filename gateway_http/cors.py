@@ -7,11 +7,16 @@ from werkzeug.datastructures import Headers
 _PREFLIGHT = {
     "Access-Control-Allow-Headers": (
         "Authorization, Content-Type, Idempotency-Key, If-Match, If-Modified-Since, If-None-Match, If-Range, Range, "
-        "X-Request-Id"
+        "Tus-Resumable, Upload-Checksum, Upload-Defer-Length, Upload-Length, Upload-Metadata, Upload-Offset, "
+        "X-HTTP-Method-Override, X-Request-Id, X-Requested-With"
     ),
     "Access-Control-Max-Age": "600",
 }
-_EXPOSED = "Accept-Ranges, Content-Disposition, Content-Range, ETag, Location, Repr-Digest, Retry-After, X-Request-Id"
+_EXPOSED = (
+    "Accept-Ranges, Content-Disposition, Content-Range, Docsave-File-Id, ETag, Location, Repr-Digest, Retry-After, "
+    "Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Defer-Length, "
+    "Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset, X-Request-Id"
+)
 
 
 def add_cors_headers(headers: Headers, origin: str | None, allowed: tuple[str, ...]) -> None:

@@ -5,11 +5,21 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from docsave_services.contracts import FILES, Change, File, FilePage, FolderPage, Outcome, StoredFile, StoredVersion
+from docsave_services.contracts import (
+    FILES,
+    Change,
+    File,
+    FilePage,
+    FolderPage,
+    Outcome,
+    StoredFile,
+    StoredVersion,
+    Usage,
+)
 from docsave_services.domain.folders import ROOT
 from docsave_services.errors import Forbidden, InternalError, InvalidInput, NotFound, error_from_code
 from docsave_services.nameko_ext import DeadlineRpc, RpcCaller
-from docsave_services.storage import blob_key
+from docsave_services.storage import UploadState, blob_key
 from docsave_services.tokens import Identity
 from gateway_http.archive import Member
 from gateway_http.coalescer import Coalescer
@@ -100,6 +110,26 @@ class Documents:
         change["path"] = upload.blob.key
         change["media_type"] = upload.media_type_or_guess
         return self._apply(change)
+
+    def create_once(self, request: GatewayRequest, upload: UploadState, key: str) -> StoredFile:
+        """The file of a resumable upload whose content is the blob ``key``. Asking again makes no second one."""
+        change = _change(request, "create")
+        change["user_id"] = request.identity.user_id
+        change["name"] = upload.name
+        change["path"] = key
+        change["media_type"] = upload.media_type
+        if upload.folder is not None:
+            change["folder"] = upload.folder
+        if upload.labels is not None:
+            change["labels"] = upload.labels
+        if upload.change_key is not None:
+            change["change_key"] = upload.change_key
+        return self._apply(change)
+
+    def usage(self, user_id: int) -> Usage:
+        """What a user's files take up, and how much they may."""
+        usage: Usage = self._call("usage", user_id=user_id)
+        return usage
 
     def replace_content(self, request: GatewayRequest, file_id: int, upload: Upload) -> StoredFile:
         """New content; the name stays, and so does the media type unless the client says another."""

@@ -49,6 +49,15 @@ SHUTDOWN_GRACE_SECONDS = 3.0
 CUT_SECONDS = 0.3
 """How long requests whose connection was cut may take to clean up behind them."""
 
+UNFINISHED_UPLOADS_MAX = 1000
+"""Resumable uploads that one user may have under way."""
+
+UPLOAD_LOCK_SECONDS = 5.0
+"""How long a request waits for an upload that another one holds; then 423."""
+
+RUNNING_HASHES_MAX = 10_000
+"""Resumable uploads whose hash so far a process remembers; some 500 bytes each."""
+
 STORE_THREADS = 64
 """Calls into the blob store at once: writes that wait for a slow disk must not use up all and keep reads waiting."""
 

@@ -41,6 +41,12 @@ class NumberConverter(BaseConverter):
         return int(value)
 
 
+class UploadIdConverter(BaseConverter):
+    """``<upload:…>`` in a URL: the name of a resumable upload."""
+
+    regex = "[0-9a-f]{32}"
+
+
 class GatewayServer(WebServer):
     """One server a process, shared by all routes. At most ``MAX_CONNECTIONS``; at SIGTERM requests in progress have
     ``SHUTDOWN_GRACE_SECONDS`` to finish."""
@@ -70,9 +76,8 @@ class GatewayServer(WebServer):
         return GatewayApp(self.make_url_map(), self.settings)
 
     def make_url_map(self) -> Map:
-        url_map = Map(
-            converters={"id": NumberConverter, "n": NumberConverter}, merge_slashes=False, strict_slashes=True
-        )
+        converters = {"id": NumberConverter, "n": NumberConverter, "upload": UploadIdConverter}
+        url_map = Map(converters=converters, merge_slashes=False, strict_slashes=True)
         for provider in self._providers:
             rule = provider.get_url_rule()
             rule.endpoint = provider

@@ -85,7 +85,7 @@ class StagedBlob:
         try:
             sha256 = self._hash.hexdigest()
             os.fsync(self._fd)
-            self.store._adopt(self._path, sha256, self.size)
+            self.store.adopt(self._path, sha256, self.size)
         finally:
             self.discard()
         return StoredBlob(blob_key(sha256), self.size, sha256)
@@ -156,17 +156,21 @@ class BlobStore:
         """The bytes from ``start`` up to ``stop`` (exclusive), as ``part_pieces`` gives them."""
         yield from part_pieces(lambda: self.open(key), size, start, stop)
 
-    def _path(self, key: str) -> Path:
-        sha256_of_key(key)
-        return self.root / key
+    def adopt(self, temporary: Path, sha256: str, size: int) -> None:
+        """Make a durable file on the store's file system the blob of that hash; it may stay behind when there is one.
 
-    def _adopt(self, temporary: Path, sha256: str, size: int) -> None:
+        The file's content must be on disk, and nobody may write to it any more.
+        """
         target = self._path(blob_key(sha256))
         self._directories.make(target.parent)
         if _rely_on(target) != size:
             os.utime(temporary)  # it counts as new from now on, however long it took to arrive
             temporary.replace(target)
         fsync_directory(target.parent)
+
+    def _path(self, key: str) -> Path:
+        sha256_of_key(key)
+        return self.root / key
 
 
 def _remove_if_dead(entry: os.DirEntry[str]) -> None:

@@ -101,7 +101,7 @@ class GatewayProcess:
 
     def blobs(self) -> list[str]:
         """The hashes of all content in the store."""
-        return sorted(p.name for p in self.blob_dir.rglob("*") if p.is_file() and p.parent.name != "staging")
+        return sorted(p.name for p in self.blob_dir.glob("??/??/*"))
 
     def connections(self) -> int:
         """Sockets the process has open."""
@@ -133,6 +133,16 @@ class GatewayProcess:
         match = re.search(r"VmHWM:\s+(\d+) kB", text)
         assert match is not None
         return int(match[1]) * 1024
+
+    def uploads(self) -> list[str]:
+        """Resumable uploads that are not files yet."""
+        return sorted(p.name for p in self.blob_dir.glob("uploads/open/*/*"))
+
+    def restart(self, number: signal.Signals) -> None:
+        """End the process with a signal and start another on the same port and data."""
+        self.stop(number)
+        self.program = self.run("gateway:Gateway")
+        wait_until(lambda: self.get("/health/live").ok, 30)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.program.stop(number)
@@ -186,6 +196,8 @@ class Desk:
     rows: dict[int, dict[str, Any]] = field(default_factory=dict)
     batches: list[list[dict[str, Any]]] = field(default_factory=list)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    made: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refusals: list[dict[str, Any]] = field(default_factory=list)
     before_apply: Callable[[], None] = lambda: None
     revoked: list[dict[str, Any]] = field(default_factory=list)
     pulls: list[int | None] = field(default_factory=list)
@@ -202,6 +214,8 @@ class Desk:
 
     def clear(self) -> None:
         self.rows.clear()
+        self.made.clear()
+        self.refusals.clear()
         self.batches.clear()
         self.calls.clear()
         self.before_apply = self.before_pull = lambda: None
@@ -252,11 +266,17 @@ def stand_ins(amqp_uri: str, desk: Desk) -> list[ServiceContainer]:
         def apply(self, changes: Any) -> Any:
             desk.batches.append(changes)
             desk.before_apply()
-            return [outcome_of(change) for change in changes]
+            return [desk.refusals.pop() if desk.refusals else outcome_of(change) for change in changes]
 
         @rpc
         def get_many(self, file_ids: Any) -> Any:
             return [desk.rows.get(file_id) for file_id in file_ids]
+
+        @rpc
+        def usage(self, user_id: int) -> Any:
+            desk.calls.append(("usage", {"user_id": user_id}))
+            usage = {"user_id": user_id, "files": 0, "used_bytes": 0, "quota_bytes": None}
+            return usage | desk.answers.get("usage", {})
 
         @rpc
         def list(self, **query: Any) -> Any:
@@ -347,10 +367,13 @@ def stand_ins(amqp_uri: str, desk: Desk) -> list[ServiceContainer]:
             return self._answer("audit", fields)
 
     def outcome_of(change: dict[str, Any]) -> dict[str, Any]:
+        if change["op"] == "create" and change["change_key"] in desk.made:
+            return {"ok": True, "file": desk.made[change["change_key"]]}
         if change["op"] == "create":
             sha256 = sha256_of_key(change["path"])
             fields = {"user_id": change["user_id"], "name": change["name"], "media_type": change["media_type"]}
-            return {"ok": True, "file": desk.row(sha256, 0, **fields)}
+            desk.made[change["change_key"]] = desk.row(sha256, 0, **fields)
+            return {"ok": True, "file": desk.made[change["change_key"]]}
         row = desk.rows.get(change["file_id"])
         if row is None or change["owner"] not in (None, row["user_id"]):
             return {"ok": False, "code": "not_found", "detail": "There is nothing here."}

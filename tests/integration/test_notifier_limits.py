@@ -44,6 +44,7 @@ def hasty(broker, journal, accounts, tmp_path):
             "max_file_bytes": 1,
             "cors_origins": f"https://crm.example,http://127.0.0.1:{port}",
             "body_timeout_seconds": 5,
+            "upload_life_seconds": 60,
             "secret_key": SECRET,
         },
     }
