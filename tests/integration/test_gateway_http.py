@@ -410,7 +410,8 @@ def test_preflight(gateway: GatewayProcess) -> None:
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert "PATCH" in answer.headers["Access-Control-Allow-Methods"]
     allowed = {h.strip() for h in answer.headers["Access-Control-Allow-Headers"].split(",")}
-    assert allowed == {"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id"}
+    assert {"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Upload-Offset", "X-Request-Id"} <= allowed
+    assert not allowed & {"Cookie", "*"}
     assert "Access-Control-Allow-Credentials" not in answer.headers
     problem_of(gateway.request("OPTIONS", "/nothing"), 404, "not_found")
 
