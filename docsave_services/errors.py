@@ -292,6 +292,14 @@ class PreconditionRequired(DocsaveError):
     title = "Precondition required"
 
 
+class TooManySockets(DocsaveError):
+    """This account or address has as many sockets open as one may have; close some first."""
+
+    code = "too_many_sockets"
+    status = 429
+    title = "Too many requests"
+
+
 RETRY_AFTER = "retry_after"
 """The field in which ``TooManyRequests`` carries its seconds over the bus; it is no field of the input."""
 

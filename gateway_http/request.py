@@ -8,11 +8,11 @@ from pydantic import BaseModel
 from werkzeug.http import parse_options_header
 from werkzeug.wrappers import Request
 
+from docsave_services.domain.client_address import client_address
 from docsave_services.errors import Unauthenticated, UnsupportedMediaType
 from docsave_services.settings import Settings
 from docsave_services.tokens import Identity
 from gateway_http.body import RequestBody
-from gateway_http.client_address import client_address
 from gateway_http.limits import JSON_BYTES_MAX
 from gateway_http.request_id import request_id_from
 from gateway_http.schemas import list_fields, query_fields, validated

@@ -162,7 +162,11 @@ class Feed:
         """
         room = ADMINS if as_admin else user_room(identity.user_id)
         subscription = self._subscribe(None if as_admin else identity.user_id, since)
-        self.rooms.admit(member, identity, room, subscription)
+        try:
+            self.rooms.admit(member, identity, room, subscription)
+        except DocsaveError:
+            self._forget(subscription)
+            raise
         payload = {"ok": True, "user_id": identity.user_id, "cursor": str(subscription.start)}
         return Ack(payload, then=partial(self._go_live, member, subscription))
 

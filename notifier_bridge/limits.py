@@ -20,6 +20,21 @@ SOCKET_TIMEOUT_SECONDS = 30.0
 
 URL_BYTES_MAX = 8 * 1024
 
+SOCKETS_PER_ADDRESS_MAX = 5000
+STRANGERS_PER_ADDRESS_MAX = 1000
+"""Open sockets of one address, and those of them that have not said who they are; more are answered 429. Behind a
+proxy that is not in DOCSAVE_TRUSTED_PROXIES all clients have its address."""
+
+SOCKETS_PER_USER_MAX = 200
+"""Identified sockets of one user."""
+
+MESSAGES_AT_ONCE_MAX = 300
+MESSAGES_PER_SECOND = 100
+"""Messages from one socket; faster ones are not looked at and acknowledged with ``too_many_requests``."""
+
+MESSAGES_EXCESS_MAX = 1000
+"""A socket that goes on like that is closed."""
+
 IDENTIFY_SECONDS = 10.0
 """A socket that has not said who it is by then is closed (CONTRACT, section 5)."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from docsave_services.log import get_logger
 from docsave_services.tokens import Identity
+from notifier_bridge.crowd import Crowd
 from notifier_bridge.limits import GOODBYE_SECONDS, IDENTIFY_SECONDS, QUEUE_PACKETS_MAX
 from notifier_bridge.replay import Subscription
 from notifier_bridge.strict_server import StrictServer
@@ -54,6 +55,7 @@ class Rooms:
         self._server = server
         self._identify_seconds = identify_seconds
         self._members: dict[str, Member] = {}
+        self._crowd = Crowd()
         server.watcher = self
 
     def __len__(self) -> int:
@@ -65,7 +67,11 @@ class Rooms:
         return None if eio_sid is None else self._members.get(eio_sid)
 
     def admit(self, member: Member, identity: Identity, room: str, subscription: Subscription) -> None:
-        """The member is ``identity`` from now on; it leaves its old room and enters ``room`` with ``enter``."""
+        """The member is ``identity`` from now on; it leaves its old room and enters ``room`` with ``enter``.
+
+        ``TooManySockets`` when its user has as many as one may have.
+        """
+        self._crowd.known(member.eio_sid, identity.user_id)
         self._leave(member)
         member.identity, member.room, member.subscription = identity, room, subscription
         member.deadline = None
@@ -79,6 +85,7 @@ class Rooms:
 
     def refuse(self, member: Member) -> None:
         """It hears nothing more and is closed in a moment, when its ack has arrived."""
+        self._crowd.unknown(member.eio_sid)
         self._leave(member)
         self._close_in(member, GOODBYE_SECONDS / 2)
 
@@ -131,8 +138,13 @@ class Rooms:
 
     # The server tells (strict_server.Watcher):
 
-    def opened(self, eio_sid: str) -> None:
+    def has_room_for(self, address: str) -> bool:
+        """Whether that address may open one more transport."""
+        return self._crowd.has_room_for(address)
+
+    def opened(self, eio_sid: str, address: str) -> None:
         """A transport is open: its time to say who it is begins."""
+        self._crowd.opened(eio_sid, address)
         self._members[eio_sid] = Member(eio_sid, time.monotonic() + self._identify_seconds)
 
     def refused(self, eio_sid: str) -> None:
@@ -145,11 +157,13 @@ class Rooms:
         """The session ended; the transport may begin another within the time to identify."""
         member = self.member(sid)
         if member is not None:
+            self._crowd.unknown(member.eio_sid)
             self._leave(member)
             self._close_in(member, self._identify_seconds)
 
     def gone(self, eio_sid: str) -> None:
         """The transport is closed."""
+        self._crowd.gone(eio_sid)
         member = self._members.pop(eio_sid, None)
         if member is not None:
             self._leave(member)
@@ -169,6 +183,7 @@ class Rooms:
     def expire(self, member: Member) -> None:
         """Say ``Session_expired`` and close."""
         _log.info("session_expired", user_id=member.identity.user_id if member.identity else None)
+        self._crowd.unknown(member.eio_sid)
         self._leave(member)
         self.send(member, SESSION_EXPIRED, {})
         self._close(member)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from logging import getLogger
 from typing import Any
+from urllib.parse import parse_qs
 
 import eventlet
 import socketio
@@ -17,7 +18,8 @@ from nameko.exceptions import ContainerBeingKilled, IncorrectSignature
 from nameko.extensions import Entrypoint
 from nameko.web.server import BindAddress, HttpOnlyProtocol, WebServer
 
-from docsave_services.errors import DocsaveError, InternalError, MethodNotAllowed, NotFound, Unavailable
+from docsave_services.domain.client_address import client_address
+from docsave_services.errors import DocsaveError, InternalError, MethodNotAllowed, NotFound, TooManySockets, Unavailable
 from docsave_services.log import get_logger
 from docsave_services.settings import Settings
 from notifier_bridge.limits import (
@@ -26,7 +28,7 @@ from notifier_bridge.limits import (
     SOCKET_TIMEOUT_SECONDS,
     URL_BYTES_MAX,
 )
-from notifier_bridge.strict_server import Ack, StrictServer
+from notifier_bridge.strict_server import ADDRESS_KEY, Ack, StrictServer
 
 _log = get_logger(__name__)
 
@@ -64,7 +66,7 @@ class SocketIOServer(WebServer):
     def get_wsgi_app(self) -> Callable[..., Iterable[bytes]]:
         for provider in self._providers:
             self.sio.on(provider.event, provider.handle_event)
-        surface = _HttpSurface(self.sio)
+        surface = _HttpSurface(self.sio, self.settings.trusted_proxies)
         return socketio.WSGIApp(surface, surface.other_path)  # type: ignore[no-any-return]
 
     def get_wsgi_server(self, sock: Any, wsgi_app: Any, protocol: Any = HttpOnlyProtocol, debug: bool = False) -> Any:
@@ -129,14 +131,20 @@ class SocketIOServer(WebServer):
 class _HttpSurface:
     """What ``socketio.WSGIApp`` calls: Engine.IO behind a check of the body's length, and the few other paths."""
 
-    def __init__(self, sio: StrictServer) -> None:
+    def __init__(self, sio: StrictServer, trusted_proxies: tuple[str, ...]) -> None:
         self._sio = sio
+        self._trusted_proxies = trusted_proxies
 
     def handle_request(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Requests below ``/socket.io/``."""
         length = environ.get("CONTENT_LENGTH") or "0"
         if not length.isascii() or not length.isdigit() or int(length[:10]) > MESSAGE_BYTES_MAX:
             return _plain(start_response, "413 Content Too Large", b"message too large")
+        forwarded = environ.get("HTTP_X_FORWARDED_FOR", "")
+        address = client_address(environ.get("REMOTE_ADDR", ""), forwarded, self._trusted_proxies)
+        environ[ADDRESS_KEY] = address
+        if _is_handshake(environ) and self._sio.watcher is not None and not self._sio.watcher.has_room_for(address):
+            return _problem(start_response, TooManySockets(), [("Connection", "close")])
         try:
             answer: Iterable[bytes] = self._sio.handle_request(environ, start_response)
         except Exception as exc:  # the library lets some malformed requests through to here
@@ -153,6 +161,10 @@ class _HttpSurface:
         body = b'{"status":"ok"}'
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+
+def _is_handshake(environ: dict[str, Any]) -> bool:
+    return "sid" not in parse_qs(environ.get("QUERY_STRING", ""), max_num_fields=32)
 
 
 def _plain(start_response: StartResponse, status: str, text: bytes) -> Iterable[bytes]:

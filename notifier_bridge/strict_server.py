@@ -25,6 +25,7 @@ import socketio.packet as socket_packet
 
 from docsave_services.log import get_logger
 from notifier_bridge.limits import GOODBYE_SECONDS, MESSAGE_BYTES_MAX, POLL_PACKETS_MAX, QUEUE_PACKETS_MAX
+from notifier_bridge.pace import Pace
 from notifier_bridge.strict_websocket import StrictWebSocketWSGI
 
 _log = get_logger(__name__)
@@ -55,7 +56,11 @@ class Ack:
 class Watcher(Protocol):
     """Is told of sockets coming and going, in the green thread where it happens; must not wait."""
 
-    def opened(self, eio_sid: str) -> None:
+    def has_room_for(self, address: str) -> bool:
+        """Whether that address may open one more transport."""
+        raise NotImplementedError
+
+    def opened(self, eio_sid: str, address: str) -> None:
         """A transport is open; nobody has said who they are."""
 
     def refused(self, eio_sid: str) -> None:
@@ -66,6 +71,15 @@ class Watcher(Protocol):
 
     def gone(self, eio_sid: str) -> None:
         """The transport is closed."""
+
+
+ADDRESS_KEY = "docsave.client_address"
+"""Where the WSGI surface leaves the client's address in the environment."""
+
+
+def address_of(environ: dict[str, Any]) -> str:
+    """The address a transport comes from."""
+    return str(environ.get(ADDRESS_KEY) or environ.get("REMOTE_ADDR", ""))
 
 
 def _poll_few(socket: Any) -> list[Any]:
@@ -202,8 +216,9 @@ class StrictServer(socketio.Server):
         super()._handle_eio_connect(eio_sid, environ)
         socket = self.eio.sockets[eio_sid]
         socket.poll = partial(_poll_few, socket)
+        socket.pace = Pace()
         if self.watcher is not None:
-            self.watcher.opened(eio_sid)
+            self.watcher.opened(eio_sid, address_of(environ))
 
     def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         super()._handle_eio_disconnect(eio_sid, reason)
@@ -211,6 +226,13 @@ class StrictServer(socketio.Server):
             self.watcher.gone(eio_sid)
 
     def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
+        socket = self.eio.sockets.get(eio_sid)
+        if socket is None:
+            return
+        socket.pace.take()
+        if socket.pace.hopeless:
+            self.drop(eio_sid, "too_many_messages")
+            return
         try:
             if not isinstance(data, str) or data.startswith(_BINARY_PACKETS):
                 raise ValueError("not a text packet")  # noqa: TRY301 - one place closes
@@ -241,7 +263,11 @@ class StrictServer(socketio.Server):
         namespace: str,
         id: int | None,  # noqa: A002
     ) -> None:
-        ack: Ack = self._trigger_event(data[0], namespace, sid, *data[1:])
+        socket = self.eio.sockets.get(eio_sid)
+        if socket is not None and socket.pace.over:
+            ack = Ack.error("too_many_requests", "this socket sends faster than it may; slow down")
+        else:
+            ack = self._trigger_event(data[0], namespace, sid, *data[1:])
         if id is not None:
             packet = self.packet_class(socket_packet.ACK, namespace=namespace, id=id, data=[ack.payload])
             self._send_packet(eio_sid, packet)

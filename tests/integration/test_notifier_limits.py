@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 import urllib.error
 import urllib.request
@@ -12,6 +13,7 @@ import eventlet
 import pytest
 from nameko.containers import ServiceContainer
 
+from notifier_bridge.limits import MESSAGES_AT_ONCE_MAX, MESSAGES_EXCESS_MAX, STRANGERS_PER_ADDRESS_MAX
 from notifier_bridge.service import LiveFeed, Notifier
 from tests.integration.test_notifier import accounts, bridge, join, journal
 from tests.support.notifier import SECRET, Journal, RawWebSocket, Recorder, free_port, token
@@ -95,11 +97,11 @@ def test_foreign_origins_are_refused_when_origins_are_listed(hasty):
     assert _refuses(url, origin="https://evil.example")
 
 
-def _refuses(url: str, origin: str | None = None) -> bool:
+def _refuses(url: str, origin: str | None = None, codes: tuple[int, ...] = (400,)) -> bool:
     try:
         _poll(url, origin=origin)
     except urllib.error.HTTPError as error:
-        return error.code == 400
+        return error.code in codes
     return False
 
 
@@ -197,6 +199,40 @@ def test_a_flood_from_one_socket_slows_nobody(bridge, journal, join):
     assert time.monotonic() - started < 1
     sender.kill()
     flood.close()
+
+
+def test_a_socket_that_never_slows_down_is_told_so_and_closed(bridge, join):
+    """First acks that say why, then the end; another socket of the same user is served meanwhile."""
+    other = join("User_connect", token(1))
+    flood = RawWebSocket(bridge.port)
+    flood.send("40")
+    with contextlib.suppress(OSError):
+        for n in range(MESSAGES_AT_ONCE_MAX + MESSAGES_EXCESS_MAX + 1000):
+            flood.send(f'42{n}["File_create",{{}}]')
+    texts = flood.read_until_closed()
+    assert any('"too_many_requests"' in text for text in texts)
+    assert any('"forbidden"' in text for text in texts)
+    assert "too_many_messages" in bridge.output()
+    assert other.call("User_connect", token(1))["ok"]
+
+
+def test_one_address_cannot_fill_the_bridge_with_strangers(bridge, join):
+    """Past the limit a handshake is answered 429; who is known already stays, and room comes back."""
+    known = join("User_connect", token(1))
+    strangers = []
+    with contextlib.suppress(AssertionError):  # refused: the limit, less those whom an earlier test left behind
+        for _ in range(STRANGERS_PER_ADDRESS_MAX + 1):
+            strangers.append(RawWebSocket(bridge.port))
+    assert STRANGERS_PER_ADDRESS_MAX / 2 < len(strangers) <= STRANGERS_PER_ADDRESS_MAX
+    url = f"{bridge.url}/socket.io/?EIO=4&transport=polling"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        _poll(url)
+    assert refused.value.code == 429
+    assert json.load(refused.value)["code"] == "too_many_sockets"
+    assert known.call("User_connect", token(1))["ok"]
+    for stranger in strangers:
+        stranger.close()
+    wait_until(lambda: not _refuses(url, codes=(429,)), 15)
 
 
 def test_a_stalled_reader_is_disconnected_and_others_hear_all(bridge, journal, join):

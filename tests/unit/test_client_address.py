@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_http.client_address import client_address
+from docsave_services.domain.client_address import client_address
 
 TRUSTED = ("10.0.0.0/8", "2001:db8::/32")
 
