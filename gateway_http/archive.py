@@ -74,7 +74,7 @@ class _Archive:
         self.size = len(self._zip)
 
     def _content(self, store: BlobStore, member: Member) -> Iterator[bytes]:
-        self.at = f"file {member.file_id}"
+        self.at = f"file {member.file_id}, sha256 {member.sha256}"
         yield from store.read_verified(blob_key(member.sha256), member.size)
 
     def pieces(self) -> Generator[bytes, None, None]:

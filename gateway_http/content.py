@@ -50,6 +50,11 @@ class Content:
     blob: str | None = None
 
     @property
+    def described(self) -> str:
+        """What the log says of damaged content: whose it is, and the hash by which the backup has it."""
+        return f"{self.label}, sha256 {self.sha256}"
+
+    @property
     def validators(self) -> Validators:
         """What conditions of a request are held against."""
         return Validators(self.sha256, self.version, self.modified)

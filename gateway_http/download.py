@@ -25,7 +25,7 @@ DOWNLOAD_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
 }
-"""Kept by the client alone and asked for again each time; never shown as a page of ours (docs/threats.md)."""
+"""Kept by the client alone and asked for again each time; never shown as a page of ours."""
 
 _HANDED_BACK = "X-Accel-Off"
 """nginx sends this when it cannot read what it was to send. Whoever else does gets content that is verified."""
@@ -71,14 +71,14 @@ def _headers(content: Content) -> dict[str, str]:
 
 
 def _whole(content: Content, headers: dict[str, str]) -> Response:
-    return Outflow(content.source.whole(), lambda: content.label).response(200, headers)
+    return Outflow(content.source.whole(), lambda: content.described).response(200, headers)
 
 
 def _part(content: Content, part: Part, headers: dict[str, str]) -> Response:
     pieces = content.source.part(part.start, part.stop)
     length = str(part.stop - part.start)
     headers = {**headers, "Content-Length": length, "Content-Range": part.content_range}
-    return Outflow(pieces, lambda: content.label).response(206, headers)
+    return Outflow(pieces, lambda: content.described).response(206, headers)
 
 
 def _unsatisfiable(request: GatewayRequest, content: Content) -> Response:
@@ -110,4 +110,4 @@ def _check(content: Content) -> None:
     try:
         in_thread(content.source.check)
     except (BlobDamaged, BlobMissing) as exc:
-        raise damaged(content.label) from exc
+        raise damaged(content.described) from exc

@@ -621,7 +621,7 @@ def test_an_archive_with_damaged_content(gateway: GatewayProcess, desk: Desk, si
         assert size < MIB
     finally:
         path.unlink()
-    assert f'"content": "file {row["id"]}"' in gateway.program.output()
+    assert f'"content": "file {row["id"]}, sha256 {row["sha256"]}"' in gateway.program.output()
     assert gateway.open_blobs() == 0
 
 

@@ -122,7 +122,7 @@ def test_a_damaged_content_ends_the_archive(store: BlobStore) -> None:
     archive = _Archive(store, [members[0], Member(42, "", "bad", 3, members[1].sha256, MODIFIED)])
     with pytest.raises(BlobDamaged):
         list(archive.pieces())
-    assert archive.at == "file 42"
+    assert archive.at == f"file 42, sha256 {members[1].sha256}"
 
 
 class Files:

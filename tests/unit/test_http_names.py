@@ -1,8 +1,13 @@
 """File names in headers, and media types."""
 
+import re
+
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from werkzeug.http import parse_options_header
 
+from docsave_services.domain.names import name_problem
 from docsave_services.errors import BadRequest
 from gateway_http.content_disposition import attachment, file_name_in, parameters_of
 from gateway_http.media_types import guess_media_type, media_type_of
@@ -31,6 +36,33 @@ def test_any_name_survives_the_download_header(name: str) -> None:
     assert header.count('"') == 2
     assert parse_options_header(header)[1]["filename"] == name
     assert file_name_in(parameters_of(header)[1]) == name
+
+
+LEGAL_NAMES = st.text(min_size=1, max_size=255).filter(lambda name: name_problem(name) is None)
+
+
+@given(name=LEGAL_NAMES | st.text(alphabet="\";%'*= .a\u0301é😀", min_size=1, max_size=30))
+def test_every_legal_name_survives_the_download_header(name: str) -> None:
+    """Exact for our reader and for werkzeug's; nothing in it ends the header or adds a parameter."""
+    assume(name_problem(name) is None)
+    header = attachment(name)
+    assert re.fullmatch(r"[\x20-\x7e]+", header)
+    disposition, parameters = parameters_of(header)
+    assert (disposition, file_name_in(parameters)) == ("attachment", name)
+    assert set(parameters) <= {"filename", "filename*"}
+    assert parse_options_header(header)[1] == {"filename": name}
+    plain = parameters["filename"]
+    assert re.fullmatch(r"[A-Za-z0-9 ._()+,@-]+", plain)
+    assert len(plain) == len(name)
+
+
+@given(header=st.text() | st.text(alphabet="form-data;= \"\\*%'\r\nfilename", max_size=60))
+def test_no_header_breaks_the_reader(header: str) -> None:
+    """It is read, or a bad request."""
+    try:
+        parameters_of(header)
+    except BadRequest:
+        return
 
 
 @pytest.mark.parametrize(
