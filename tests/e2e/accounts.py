@@ -58,6 +58,21 @@ class Account:
         """A document's content, or why not."""
         return self._call("GET", f"/files/{file_id}/content")
 
+    def versions(self, file_id: int) -> list[dict[str, Any]]:
+        """What a document has been, newest first; none that is not copied yet."""
+        answer = self._call("GET", f"/files/{file_id}/versions")
+        assert answer.status_code == 200, answer.text
+        items: list[dict[str, Any]] = answer.json()["items"]
+        return items
+
+    def download_version(self, file_id: int, version: int) -> requests.Response:
+        """The content of an earlier version, or why not."""
+        return self._call("GET", f"/files/{file_id}/versions/{version}/content")
+
+    def restore_version(self, file_id: int, version: int) -> dict[str, Any]:
+        """Make an earlier version, with other content, the current one of a document in the trash."""
+        return self._noted("File_create", self._call("POST", f"/files/{file_id}/versions/{version}/restore"), 200)
+
     def documents(self, **query: Any) -> list[dict[str, Any]]:
         """The list's first page."""
         answer = self._call("GET", "/files", params={"limit": 1000, **query})

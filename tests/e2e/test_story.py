@@ -173,6 +173,35 @@ def test_each_version_lies_in_the_backup_within_seconds(story: Story) -> None:
         assert {stat.S_IMODE(path.stat().st_mode) for path in (*copies, event_file)} == {0o444}
 
 
+def test_each_version_can_be_had_as_it_was(story: Story) -> None:
+    """The list tells what the journal does, newest first, and every version comes back with its exact bytes."""
+    fields = ("version", "name", "size", "sha256", "at", "media_type", "folder", "labels", "by", "permanent")
+    for person in (story.ann, story.bob):
+        for file_id in {event["id"] for event in story.events_of(person)}:
+            events = [event for event in story.events_of(person) if event["id"] == file_id]
+            told = [{**{field: event[field] for field in fields}, "event": event["type"]} for event in reversed(events)]
+            wait_until(lambda p=person, f=file_id, v=told: p.versions(f) == v, SAFE_SECONDS)  # type: ignore[misc]
+            for event in events:
+                answer = person.download_version(file_id, event["version"])
+                if event["type"] == "File_delete":
+                    assert answer.status_code == 404
+                else:
+                    assert hashlib.sha256(answer.content).hexdigest() == event["sha256"]
+
+
+def test_an_old_version_comes_back_out_of_the_trash(story: Story) -> None:
+    """With its name and bytes, as one more version, although the document had others since and was deleted."""
+    eve = new_account(story.system.base_url, "eve")
+    file = eve.save("first.txt", b"first")
+    eve.replace(file["id"], b"second")
+    eve.delete(eve.rename(file["id"], "third.txt"))
+    wait_until(lambda: len(eve.versions(file["id"])) == 4, SAFE_SECONDS)
+    restored = eve.restore_version(file["id"], 1)
+    assert (restored["version"], restored["name"], restored["deleted_at"]) == (5, "first.txt", None)
+    assert eve.download(file["id"]).content == b"first"
+    assert [document["id"] for document in eve.documents()] == [file["id"]]
+
+
 def test_the_backup_holds_nothing_else(story: Story) -> None:
     """In the directories of the story's files there is nothing beside the entries of its events."""
     expected: dict[Path, int] = {}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from backup.catalogue import versions_of
-from backup.verify import Verification
+from backup.verify import Verification, absent
 from docsave_services.contracts import FileEvent
 from docsave_services.errors import InvalidInput, NotFound, Unavailable
 from tests.support.backup import BackupProcess, StandInFiles
@@ -193,9 +193,21 @@ def test_repeated_shuffled_and_lost_messages_change_nothing(
 def test_kills_at_random_moments_lose_and_double_nothing(
     files: StandInFiles, journal: Journal, start_backup: Callable[[], BackupProcess]
 ) -> None:
-    """kill -9 five times while 200 events arrive: in the end every version is there once, and reported."""
+    """kill -9 five times while 200 events arrive: in the end every version is there once, and reported. Whenever a
+    place in the journal is reported, it is on disk and every entry up to it is whole."""
     seeded = random.Random(11)
     backup = start_backup()
+    claims: list[int] = []
+    wrong: list[int] = []
+
+    def check(event_id: int) -> None:
+        written = json.loads((backup.root / "state" / "cursor.json").read_bytes())["copied"] if event_id else 0
+        missing = absent(backup.root, journal.events[max(claims, default=0) : event_id])
+        claims.append(event_id)
+        if event_id > written or missing:
+            wrong.append(event_id)
+
+    files.hear_claim = check
     for _ in range(5):
         files.tell(*fill(journal, 40))
         before = len(list(backup.root.rglob("v*.json")))
@@ -206,6 +218,8 @@ def test_kills_at_random_moments_lose_and_double_nothing(
     backup.wait_caught_up(200)
     assert_complete(backup.root, journal)
     wait_until(lambda: files.protected == newest(journal))
+    wait_until(lambda: claims[-1] == 200)
+    assert wrong == []
 
 
 def test_a_failing_version_is_shown_and_does_not_hold_up_the_others(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ class StandInFiles:
         self.protected: dict[int, int] = {}
         self.reports = 0
         self.through: str | None = None
+        self.hear_claim: Callable[[int], None] = lambda _: None
+        """Called with each place that the backup reports, before it is answered."""
         self._container: ServiceContainer | None = None
 
     def tell(self, *events: FileEvent) -> None:
@@ -75,6 +78,7 @@ def _service_class(stand_in: StandInFiles) -> type:
         @rpc
         def protected(self, items: list[dict[str, int]], through: str) -> dict[str, int]:
             stand_in.reports += 1
+            stand_in.hear_claim(Cursor.parse(through).event_id)
             stand_in.through = through
             for item in items:
                 known = stand_in.protected.get(item["file_id"], 0)
