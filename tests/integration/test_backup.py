@@ -197,6 +197,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(
     place in the journal is reported, it is on disk and every entry up to it is whole."""
     seeded = random.Random(11)
     backup = start_backup()
+    backup.wait_state("active")  # whoever tells events first needs its exchange
     claims: list[int] = []
     wrong: list[int] = []
 
