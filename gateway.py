@@ -8,13 +8,24 @@ from nameko.events import BROADCAST, event_handler
 from werkzeug.wrappers import Response
 
 from docsave_services import __version__
-from docsave_services.contracts import GATEWAY, REVOKED, USERS, Revocation
+from docsave_services.contracts import (
+    FILE_CREATE,
+    FILE_DELETE,
+    FILE_UPDATE,
+    FILES,
+    GATEWAY,
+    REVOKED,
+    USERS,
+    FileEvent,
+    Revocation,
+)
 from docsave_services.credentials import CredentialsProvider
 from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext
 from docsave_services.settings import SettingsProvider
 from gateway_http.archive import archive_name, archive_response
 from gateway_http.auth import Access
 from gateway_http.blob_access import BlobStoreProvider
+from gateway_http.changes import ChangesProvider
 from gateway_http.content import content_of_file
 from gateway_http.documents import DocumentsProvider
 from gateway_http.download import content_response
@@ -26,6 +37,7 @@ from gateway_http.route import route
 from gateway_http.schemas import (
     ArchiveQuery,
     AuditQuery,
+    ChangesQuery,
     Credentials,
     FileListQuery,
     FilePatch,
@@ -55,6 +67,7 @@ class Gateway:
     credentials = CredentialsProvider()
     documents = DocumentsProvider()
     versions = VersionsProvider()
+    changes = ChangesProvider()
     blobs = BlobStoreProvider()
     uploads: Uploads = UploadsProvider()
     readiness: Readiness = ReadinessProvider()
@@ -63,6 +76,13 @@ class Gateway:
     def revoked(self, item: Revocation) -> None:
         """A session, a user's older tokens or a key is over: refused here from now on."""
         self.credentials.revocations.learn(item)
+
+    @event_handler(FILES, FILE_CREATE, handler_type=BROADCAST, reliable_delivery=False)
+    @event_handler(FILES, FILE_UPDATE, handler_type=BROADCAST, reliable_delivery=False)
+    @event_handler(FILES, FILE_DELETE, handler_type=BROADCAST, reliable_delivery=False)
+    def file_changed(self, event: FileEvent) -> None:
+        """A hint for those who wait for changes; what it says is read from the journal when it does not fit."""
+        self.changes.hear(event)
 
     @route("POST", "/users", Access.REGISTRATION, body=NewUser)
     def create_user(self, request: GatewayRequest, new: NewUser) -> Response:
@@ -229,6 +249,11 @@ class Gateway:
     def terminate_upload(self, request: GatewayRequest, upload_id: str) -> Response:
         """Give an upload up."""
         return self.uploads.terminate(request, upload_id)
+
+    @route("GET", "/changes", Access.EVENTS_READ, query=ChangesQuery)
+    def list_changes(self, request: GatewayRequest, query: ChangesQuery) -> Any:
+        """The caller's changes in the order in which they happened; ``wait`` waits for one."""
+        return self.changes.page(request, query)
 
     @route("GET", "/health/live", Access.PUBLIC)
     def live(self, request: GatewayRequest) -> Any:

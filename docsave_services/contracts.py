@@ -277,10 +277,14 @@ class Usage(TypedDict):
 
 
 class ChangesPage(TypedDict):
-    """Events after a place in the journal, in commit order, and the place to go on from."""
+    """Events after a place in the journal, in commit order, and the place to go on from.
+
+    ``more`` says that the journal goes on after ``cursor``; there may be something for this reader.
+    """
 
     items: list[FileEvent]
     cursor: str
+    more: bool
 
 
 ChangeOp = Literal["create", "save", "update", "delete", "restore", "remove"]

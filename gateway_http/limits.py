@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
-MAX_CONNECTIONS = 800
-"""Connections at once, below the usual 1,024 descriptors of a process. Past it an idle one is closed, else 503."""
+MAX_CONNECTIONS = 3000
+"""Connections at once: ``WAITERS_MAX`` that wait for changes and 1,000 for everything else. Past it an idle one is
+closed, else 503. A process that may not open enough files has fewer."""
+
+DESCRIPTORS_WANTED = 3 * MAX_CONNECTIONS
+"""A transfer needs a file beside its connection; the rest is for the broker and the blob store."""
+
+DESCRIPTORS_RESERVED = 224
+"""Where the system allows a process fewer: so many of them are not for connections."""
+
+WAITERS_MAX = 2000
+"""Requests that wait for a change (``GET /changes`` with ``wait``); more are told to come back."""
+
+WAITERS_OF_USER_MAX = 1000
+"""Of these, the most of one account."""
+
+WAIT_SECONDS_MAX = 30
+
+RECENT_EVENTS = 2000
+"""Changes remembered for those who wait; who needs older ones reads the journal."""
+
+FEED_DEADLINE_SECONDS = 2.5
+"""Calls about the feed: shorter than others, so that a stop is never held up longer."""
 
 SOCKET_TIMEOUT_SECONDS = 30.0
 """A client that neither sends nor takes a byte for this long is cut."""

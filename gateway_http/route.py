@@ -17,6 +17,7 @@ from docsave_services.credentials import credentials_of
 from docsave_services.errors import DocsaveError
 from docsave_services.nameko_ext.request_context import REQUEST_ID_KEY
 from gateway_http.auth import Access, authenticate, authorise
+from gateway_http.deferred import Deferred
 from gateway_http.problem import error_of, problem_response
 from gateway_http.request import GatewayRequest
 from gateway_http.responses import json_response
@@ -28,8 +29,8 @@ class HttpRoute(Entrypoint):
 
     First who asks (401), then whether ``body`` or ``query`` is what the route takes (400, 415, 422), then whether the
     caller may do that (403): the order of CONTRACT, section 8. The method gets the ``GatewayRequest``, what was read
-    of body or query, and the URL's values; it returns a ``Response`` or what becomes JSON. After one that ``revokes``
-    something, this process knows of it before it answers.
+    of body or query, and the URL's values; it returns a ``Response`` or what becomes JSON, or defers either. After one
+    that ``revokes`` something, this process knows of it before it answers.
     """
 
     server = GatewayServer()
@@ -67,7 +68,8 @@ class HttpRoute(Entrypoint):
     def handle_request(self, request: GatewayRequest) -> Response:
         """Answer ``request``; never raises."""
         try:
-            request.verified_identity = authenticate(request, self.access, credentials_of(self.container))
+            credentials = credentials_of(self.container)
+            request.verified_identity = authenticate(request, self.access, credentials)
             inputs = self._inputs(request)
             authorise(request, self.access)
             done = Event()
@@ -79,6 +81,9 @@ class HttpRoute(Entrypoint):
                 handle_result=partial(_hand_back, done),
             )
             result = self._result(done)
+            if isinstance(result, Deferred):
+                result = result.finish()
+                authenticate(request, self.access, credentials)
         except Exception as exc:
             return problem_response(error_of(exc), request.request_id)
         return result if isinstance(result, Response) else json_response(result)

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from docsave_services.contracts import VERSIONS_LIMIT_MAX
+from docsave_services.domain.change_filter import TERMS_MAX
 from docsave_services.domain.filters import (
     LABEL_FILTERS_MAX,
     label_filter_problem,
@@ -30,7 +31,7 @@ from docsave_services.domain.folders import folder_problem
 from docsave_services.domain.names import name_problem
 from docsave_services.errors import BadRequest, FieldError, InvalidInput
 from docsave_services.times import to_text
-from gateway_http.limits import ARCHIVE_IDS_MAX, QUERY_FIELDS_MAX
+from gateway_http.limits import ARCHIVE_IDS_MAX, QUERY_FIELDS_MAX, WAIT_SECONDS_MAX
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -215,6 +216,17 @@ class VersionListQuery(_Strict):
 
     limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=VERSIONS_LIMIT_MAX)] = VERSIONS_LIMIT_MAX
     after: Annotated[FileId, BeforeValidator(_whole_number)] | None = None
+
+
+class ChangesQuery(_Strict):
+    """``GET /changes``. ``wait`` is in seconds; a label is ``key`` or ``key=value``."""
+
+    since: Annotated[str, Field(max_length=100)] | None = None
+    limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=1000)] = 100
+    wait: Annotated[int, BeforeValidator(_whole_number), Field(ge=0, le=WAIT_SECONDS_MAX)] = 0
+    type: Annotated[list[Literal["File_create", "File_update", "File_delete"]], Field(max_length=TERMS_MAX)] = []
+    folder: FolderPath = ""
+    label: Annotated[list[Annotated[str, _good(label_filter_problem)]], Field(max_length=TERMS_MAX)] = []
 
 
 def validated(model: type[ModelT], value: Any) -> ModelT:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,6 +21,8 @@ from gateway_http.app import GatewayApp
 from gateway_http.limits import (
     ACCEPT_BACKLOG,
     CUT_SECONDS,
+    DESCRIPTORS_RESERVED,
+    DESCRIPTORS_WANTED,
     MAX_CONNECTIONS,
     SHUTDOWN_GRACE_SECONDS,
     SOCKET_TIMEOUT_SECONDS,
@@ -56,12 +60,18 @@ class GatewayServer(WebServer):
         self._connections: list[list[Any]] = []
         self._draining = False
         self._starting = False
+        self._on_leaving: list[Callable[[], None]] = []
+
+    def when_leaving(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` when the server stops taking requests: whoever only waits must end by itself."""
+        self._on_leaving.append(callback)
 
     def setup(self) -> None:
         self.settings = Settings.from_config(self.container.config)
         self.settings.require("secret_key")
+        self._connections_max = min(MAX_CONNECTIONS, _allow_descriptors() - DESCRIPTORS_RESERVED)
         # A request waits for its body in a worker: as many workers as connections, or slow uploads block everybody.
-        self.container._worker_pool.resize(MAX_CONNECTIONS)
+        self.container._worker_pool.resize(self._connections_max)
 
     def start(self) -> None:
         if self._starting:
@@ -132,7 +142,7 @@ class GatewayServer(WebServer):
 
     def _make_room(self) -> bool:
         """Whether one more connection fits; the longest idle one goes to make it fit."""
-        if len(self._connections) < MAX_CONNECTIONS:
+        if len(self._connections) < self._connections_max:
             return True
         idle = next((c for c in self._connections if c[_STATE] == wsgi.STATE_IDLE), None)
         if idle is not None:
@@ -148,6 +158,8 @@ class GatewayServer(WebServer):
             self._serv.keepalive = False
             self._sock.close()  # before the next line, which lets other green threads run
             self._gt.kill()
+            for callback in self._on_leaving:
+                callback()
         end = time.monotonic() + SHUTDOWN_GRACE_SECONDS
         while self._connections and time.monotonic() < end:
             self._shut_all(only_idle=True)
@@ -164,6 +176,16 @@ class GatewayServer(WebServer):
 
     def stop(self) -> None:
         self.wait_for_providers()
+
+
+def _allow_descriptors() -> int:
+    """Raise this process's limit of open files as far as it is wanted and allowed; the limit then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(DESCRIPTORS_WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return DESCRIPTORS_WANTED if soft == resource.RLIM_INFINITY else soft
 
 
 def _shut(connection: list[Any]) -> None:

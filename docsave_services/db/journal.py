@@ -11,14 +11,20 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Select, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from docsave_services.contracts import CHANGES_LIMIT_MAX, ChangesPage, FileEvent
 from docsave_services.db.models import FileEventRow, JournalHeadRow
+from docsave_services.domain.change_filter import ChangeFilter
 from docsave_services.domain.cursor import Cursor
 from docsave_services.errors import CursorExpired, InvalidInput
 from docsave_services.times import to_text
+
+SCAN_MAX = 10_000
+"""Entries that one filtered read looks at: some ten milliseconds, during which SQLite stops the process."""
+
+EVERYTHING = ChangeFilter()
 
 
 def append(session: Session, entries: Sequence[dict[str, Any]]) -> list[FileEvent]:
@@ -41,24 +47,54 @@ def head(session: Session) -> Cursor:
     return Cursor(epoch, last)
 
 
-def read(session: Session, since: str | int | None, limit: int, user_id: int | None) -> ChangesPage:
-    """Up to ``limit`` events after ``since``, of everybody or of one user's files.
+def read(
+    session: Session, since: str | int | None, limit: int, user_id: int | None, wanted: ChangeFilter = EVERYTHING
+) -> ChangesPage:
+    """Up to ``limit`` events after ``since`` that are ``wanted``, of everybody or of one user's files.
 
+    The cursor moves past what is not wanted. A filtered page may be short, or empty, although ``more`` follows.
     Raises ``CursorExpired`` for a place of another journal or one that does not exist yet.
     """
     if not 1 <= limit <= CHANGES_LIMIT_MAX:
         raise InvalidInput.for_field("limit", f"must be from 1 to {CHANGES_LIMIT_MAX}")
     newest = head(session)
     place = _place(since, newest)
-    query = select(FileEventRow).where(FileEventRow.event_id > place).order_by(FileEventRow.event_id).limit(limit)
+    reader = select(FileEventRow).where(FileEventRow.event_id > place)
     if user_id is not None:
-        query = query.where(FileEventRow.user_id == user_id)
+        reader = reader.where(FileEventRow.user_id == user_id)
+    edge = _edge(session, reader) if wanted else None
+    query = _filtered(reader, wanted, edge).order_by(FileEventRow.event_id).limit(limit)
     items = [_as_event(_columns(row), newest.epoch) for row in session.scalars(query)]
-    # A short page means that nothing of this reader is left below the head that was read before the page.
     after = items[-1]["event_id"] if items else place
     if len(items) < limit:
-        after = max(after, newest.event_id)
-    return {"items": items, "cursor": str(Cursor(newest.epoch, after))}
+        # A short page means that nothing of this reader is left up to the edge, or without one below the head that
+        # was read before the page.
+        after = edge or max(after, newest.event_id)
+    return {"items": items, "cursor": str(Cursor(newest.epoch, after)), "more": after < newest.event_id}
+
+
+def _edge(session: Session, reader: Select[FileEventRow]) -> int | None:
+    """The last entry that a filtered read of ``reader`` looks at; None when it comes to the end before."""
+    ids = reader.with_only_columns(FileEventRow.event_id).order_by(FileEventRow.event_id)
+    return session.scalar(ids.offset(SCAN_MAX - 1).limit(1))
+
+
+def _filtered(query: Select[FileEventRow], wanted: ChangeFilter, edge: int | None) -> Select[FileEventRow]:
+    """``ChangeFilter.passes`` in SQL. No LIKE: on SQLite it ignores case."""
+    if edge is not None:
+        query = query.where(FileEventRow.event_id <= edge)
+    if wanted.types:
+        query = query.where(FileEventRow.type.in_(wanted.types))
+    if wanted.folder:
+        below = f"{wanted.folder}/"
+        query = query.where(
+            (FileEventRow.folder == wanted.folder) | (func.substr(FileEventRow.folder, 1, len(below)) == below)
+        )
+    for label, value in wanted.labels:
+        # What stands in a value has its quotation marks escaped, so this is found as a member only.
+        member = json.dumps(label) + ": " if value is None else json.dumps({label: value}, ensure_ascii=False)[1:-1]
+        query = query.where(func.instr(FileEventRow.labels, member) > 0)
+    return query
 
 
 def by_change_keys(session: Session, keys: Sequence[str]) -> dict[str, FileEvent]:

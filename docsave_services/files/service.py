@@ -31,6 +31,7 @@ from docsave_services.files.lists import FileQuery, list_files
 from docsave_services.files.outbox import Outbox, OutboxHandle
 from docsave_services.files.protection import mark_protected, remember_progress
 from docsave_services.files.usage import usage_of
+from docsave_services.files.validation import checked_filter
 from docsave_services.nameko_ext import PromptStop, RequestContext, rpc
 from docsave_services.settings import Settings, SettingsProvider
 from docsave_services.storage import BlobStore
@@ -46,6 +47,7 @@ Ids = list[int]
 FilesOrNone = list[StoredFile | None]
 Reports = list[dict[str, int]]
 ProtectedVersions = list[ProtectedVersion]
+Texts = list[str]
 
 
 class FilesService:
@@ -153,9 +155,21 @@ class FilesService:
         return self.db.read(lambda s: list_folders(s, query))
 
     @rpc
-    def changes(self, since: str | int | None = None, limit: int = 100, user_id: int | None = None) -> ChangesPage:
-        """Events after ``since`` in commit order, of everybody or of one user's files."""
-        return self.db.read(lambda s: journal.read(s, since, limit, user_id))
+    def changes(
+        self,
+        since: str | int | None = None,
+        limit: int = 100,
+        user_id: int | None = None,
+        types: Texts | None = None,
+        folder: str = "",
+        labels: Texts | None = None,
+    ) -> ChangesPage:
+        """Events after ``since`` in commit order, of everybody or of one user's files.
+
+        ``types``, ``folder`` (with what is below it) and ``labels`` (``key`` or ``key=value``) leave out the others.
+        """
+        wanted = checked_filter(types or [], folder, labels or [])
+        return self.db.read(lambda s: journal.read(s, since, limit, user_id, wanted))
 
     @rpc
     def head(self) -> dict[str, str]:

@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from docsave_services.contracts import Change
+from docsave_services.contracts import FILE_EVENT_TYPES, Change
 from docsave_services.db.file_models import IDEMPOTENCY_KEY_CHARACTERS
+from docsave_services.domain.change_filter import TERMS_MAX, ChangeFilter
+from docsave_services.domain.filters import label_filter, label_filter_problem
 from docsave_services.domain.folders import folder_problem
 from docsave_services.domain.labels import labels_problem
 from docsave_services.domain.names import name_problem
@@ -46,6 +48,25 @@ def checked_change(change: Mapping[str, Any]) -> Change:
     if errors:
         raise InvalidInput("; ".join(f"{e['field']} {e['message']}" for e in errors), errors)
     return cast(Change, {"by": None, **change})
+
+
+def checked_filter(types: Any, folder: Any, labels: Any) -> ChangeFilter:
+    """Which changes a reader wants; ``InvalidInput`` for what no change can have."""
+    if not _texts(types) or not set(types) <= set(FILE_EVENT_TYPES):
+        raise InvalidInput.for_field("types", "must be of " + ", ".join(FILE_EVENT_TYPES))
+    problem = _folder_problem(folder)
+    if problem:
+        raise InvalidInput.for_field("folder", problem)
+    if not _texts(labels):
+        raise InvalidInput.for_field("labels", f"must be a list of at most {TERMS_MAX} texts")
+    problem = next((p for p in map(label_filter_problem, labels) if p), None)
+    if problem:
+        raise InvalidInput.for_field("labels", problem)
+    return ChangeFilter(tuple(types), folder, tuple(map(label_filter, labels)))
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and len(value) <= TERMS_MAX and all(isinstance(each, str) for each in value)
 
 
 def _problem(field: str, value: Any) -> str | None:
