@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 import eventlet
 from eventlet.event import Event
@@ -91,6 +91,15 @@ class WaitingRoom:
         else:
             self._journal.wake()
 
+    def remembers(self, since: str | None) -> TypeGuard[str]:
+        """Whether ``since`` is a place of this journal and all that is known to have followed is still here."""
+        try:
+            place = Cursor.parse(since or "")
+        except ValueError:
+            return False
+        seen = self.cursor
+        return seen is not None and seen.epoch == place.epoch and self._follows_from(place, seen)
+
     def wait(
         self, reader: Reader, caller_id: int, place: Cursor, seconds: float, connection: Any
     ) -> ChangesPage | None:
@@ -109,7 +118,7 @@ class WaitingRoom:
             with told_when_gone(connection, partial(waiter.wake, False)), eventlet.Timeout(seconds, False):
                 waiter.signal.wait()
             if self.cursor is None or self.cursor.epoch != place.epoch:
-                return None if self._woken_for_news(waiter) else _empty_page(place)
+                return None if self._woken_for_news(waiter) else empty_page(place)
             return self._page(reader, place)
         finally:
             self._dismiss(waiter)
@@ -185,14 +194,19 @@ class WaitingRoom:
         """What of the changes seen here is after ``place``; None when some of them are not remembered any more."""
         seen = self.cursor
         if seen is None or seen.epoch != place.epoch or seen.event_id <= place.event_id:
-            return _empty_page(place)
-        if not self._recent or self._recent[0]["event_id"] > place.event_id + 1:
+            return empty_page(place)
+        if not self._follows_from(place, seen):
             return None
         items = [event for event in self._recent if event["event_id"] > place.event_id and _is_for(event, reader)]
         if len(items) > reader.limit:
             items = items[: reader.limit]
             return {"items": items, "cursor": items[-1]["cursor"], "more": True}
         return {"items": items, "cursor": str(seen), "more": False}
+
+    def _follows_from(self, place: Cursor, seen: Cursor) -> bool:
+        if place.event_id >= seen.event_id:
+            return place.event_id == seen.event_id
+        return bool(self._recent) and self._recent[0]["event_id"] <= place.event_id + 1
 
     def _admit(self, waiter: _Waiter) -> None:
         if len(self) >= WAITERS_MAX:
@@ -216,5 +230,6 @@ def _is_for(event: FileEvent, reader: Reader) -> bool:
     return reader.user_id in (None, event["user_id"]) and reader.wanted.passes(event)
 
 
-def _empty_page(place: Cursor) -> ChangesPage:
+def empty_page(place: Cursor | str) -> ChangesPage:
+    """Nothing after ``place``."""
     return {"items": [], "cursor": str(place), "more": False}

@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.request
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ from nameko.containers import ServiceContainer
 from nameko.standalone.events import event_dispatcher
 
 from docsave_services.contracts import FILE_CREATE, FILE_PROTECTED, FILES, REVOKED, USERS
+from docsave_services.domain.change_filter import ChangeFilter
 from docsave_services.domain.cursor import Cursor
-from docsave_services.errors import CursorExpired, Unauthenticated
+from docsave_services.domain.filters import label_filter
+from docsave_services.errors import CursorExpired, InvalidInput, Unauthenticated
 from docsave_services.nameko_ext import rpc
 from docsave_services.times import now, to_text
 from docsave_services.tokens import issue_access_token
@@ -114,6 +117,7 @@ class Journal:
         self.config = {"AMQP_URI": amqp_uri}
         self.epoch = str(uuid.uuid4())
         self.events: list[dict[str, Any]] = []
+        self.reads = 0
         self.container: ServiceContainer | None = None
         self._dispatch = event_dispatcher(self.config)
 
@@ -138,6 +142,9 @@ class Journal:
             "version": 1,
             "at": "2026-11-24T10:15:00Z",
             "by": user_id,
+            "folder": "",
+            "labels": {},
+            "permanent": False,
             "cursor": f"{self.epoch}:{number}",
             **fields,
         }
@@ -158,14 +165,35 @@ class Journal:
         """Another, empty journal, as after a restored database."""
         self.epoch, self.events = str(uuid.uuid4()), []
 
-    def changes(self, since: str | None, limit: int, user_id: int | None) -> dict[str, Any]:
+    def changes(
+        self,
+        since: str | int | None = None,
+        limit: int = 100,
+        user_id: int | None = None,
+        types: Sequence[str] = (),
+        folder: str = "",
+        labels: Sequence[str] = (),
+    ) -> dict[str, Any]:
         """A page of the journal as the files service answers."""
-        place = Cursor(self.epoch, 0) if since is None else Cursor.parse(since)
+        self.reads += 1
+        place = self._place(since)
+        wanted = ChangeFilter(tuple(types), folder, tuple(map(label_filter, labels)))
+        events = [e for e in self.events[place:] if user_id in (None, e["user_id"]) and wanted.passes(e)]
+        items = events[:limit]
+        cursor = items[-1]["cursor"] if len(events) > limit else self.head
+        return {"items": items, "cursor": cursor, "more": len(events) > limit}
+
+    def _place(self, since: str | int | None) -> int:
+        if since is None:
+            return 0
+        text = str(since)
+        try:
+            place = Cursor(self.epoch, int(text)) if text.isdigit() else Cursor.parse(text)
+        except ValueError as exc:
+            raise InvalidInput.for_field("since", "is not a cursor") from exc
         if place.epoch != self.epoch or place.event_id > len(self.events):
             raise CursorExpired
-        wanted = [e for e in self.events[place.event_id :] if user_id in (None, e["user_id"])]
-        items = wanted[:limit]
-        return {"items": items, "cursor": items[-1]["cursor"] if len(wanted) > limit else self.head}
+        return place.event_id
 
     def start(self) -> None:
         """Serve it as the service ``files``."""
@@ -179,10 +207,10 @@ class Journal:
                 return {"cursor": journal.head}
 
             @rpc
-            def changes(self, since: str | None = None, limit: int = 100, user_id: int | None = None) -> dict[str, Any]:
-                return journal.changes(since, limit, user_id)
+            def changes(self, **query: Any) -> dict[str, Any]:
+                return journal.changes(**query)
 
-        self.container = ServiceContainer(StandInFiles, self.config)
+        self.container = ServiceContainer(StandInFiles, {**self.config, "max_workers": 50})
         self.container.start()
 
     def stop(self) -> None:
