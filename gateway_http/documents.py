@@ -83,7 +83,7 @@ class Documents:
     def _below(self, identity: Identity, folder: str) -> list[Member]:
         members: list[Member] = []
         after: str | None = None
-        while len(members) <= ARCHIVE_FILES_MAX:
+        for _ in range(ARCHIVE_FILES_MAX // ARCHIVE_PAGE + 1):
             page: FilePage = self._call(
                 "list", user_id=identity.user_id, folder=folder, recursive=True, limit=ARCHIVE_PAGE, after=after
             )
