@@ -10,6 +10,9 @@ LOGIN_CHARACTERS = (3, 190)
 NAME_CHARACTERS = (1, 255)
 PASSWORD_CHARACTERS = (8, 128)
 
+FOLDINGS_MAX = 4
+"""One folding makes the key, the next finds nothing to change; no text is known that needs more."""
+
 
 def login_problem(login: str) -> str | None:
     """Why ``login`` (already trimmed) cannot be one, or None."""
@@ -33,8 +36,15 @@ def password_problem(password: str, login: str) -> str | None:
 
 
 def login_key(login: str) -> str:
-    """The form in which logins are compared: composed and without case."""
-    return unicodedata.normalize("NFC", login.strip()).casefold()
+    """The form in which logins are compared: equal for all spellings that differ in case or in canonical composition
+    only (Unicode's canonical caseless match, definition D145). The key of a key is that key."""
+    key = login.strip()
+    for _ in range(FOLDINGS_MAX):
+        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFD", key).casefold())
+        if folded == key:
+            break
+        key = folded
+    return key
 
 
 def _length_problem(text: str, bounds: tuple[int, int]) -> str | None:

@@ -68,12 +68,63 @@ def test_normal_forms_of_a_password_are_different_passwords(password: str) -> No
     assert not passwords.verify_password(other, passwords.hash_password(password))
 
 
-@given(login=LOGINS)
+CASED = st.text(
+    alphabet=st.one_of(
+        st.sampled_from(
+            "\u01f0\u0390\u03b0\u1e96\u1fb3\u1fbc\u1fd2\u03a9\u0130i\u00df\u1e9e\u017f\u03c3\u03c2"
+            "\u212a\u212b\ufb03\uab70\u13f8\u0345\u0301\u0307\u0316 "
+        ),
+        UNICODE,
+    ),
+    max_size=20,
+)
+"""Any Unicode, with much of what changes its composition or its length when its case is folded."""
+
+DOTLESS_I = "\u0131"
+"""Its upper case is I, as in Turkish, but Unicode's case folding takes the two for different letters."""
+
+
+@given(login=st.one_of(ANY_TEXT, CASED))
+@example("\u0345\u0301")
+@example("ᾳ\u0301")
+@example("ǰ\u0316")
+def test_the_key_of_a_key_is_that_key(login: str) -> None:
+    """Folding finds nothing more to do, so it does not matter how often a login went through it."""
+    key = login_key(login)
+    assert login_key(key) == key
+
+
+@given(login=st.one_of(LOGINS, CASED))
+@example("\u1fb3\u0301")
+@example("\u0345\u0301")
 def test_spellings_of_a_login_are_one_account(login: str) -> None:
     """Spaces around it, composed or decomposed: the key stays."""
     key = login_key(login)
     assert login_key(f" {login}\t") == key
-    assert login_key(unicodedata.normalize("NFD", login)) == key
+    for form in ("NFC", "NFD"):
+        assert login_key(unicodedata.normalize(form, login)) == key
+
+
+@given(login=CASED)
+@example("ǰ")
+@example("ΐ")
+@example("İ")
+def test_every_case_of_a_login_is_one_account(login: str) -> None:
+    """Upper, lower, title and folded."""
+    assume(DOTLESS_I not in login)
+    key = login_key(login)
+    for form in (str.upper, str.lower, str.title, str.casefold):
+        assert login_key(form(login)) == key
+
+
+def test_every_character_has_one_key() -> None:
+    """All of Unicode, one by one: no chance is left to what examples happen to be drawn."""
+    for character in map(chr, range(0x80, 0x110000)):
+        if unicodedata.category(character) in ("Cs", "Co", "Cn"):
+            continue
+        key = login_key(character)
+        assert login_key(key) == login_key(unicodedata.normalize("NFD", character)) == key, hex(ord(character))
+        assert character == DOTLESS_I or login_key(character.upper()) == key, hex(ord(character))
 
 
 @given(login=st.text(alphabet="abcdefghijklmnopqrstuvwxyzäöüéñçøåß", min_size=3, max_size=190))
