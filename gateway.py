@@ -32,7 +32,7 @@ from gateway_http.download import content_response
 from gateway_http.preconditions import check_if_match, if_match_of
 from gateway_http.readiness import Readiness, ReadinessProvider
 from gateway_http.request import GatewayRequest
-from gateway_http.responses import created_file, created_key, created_user, file_response, no_content
+from gateway_http.responses import created_file, created_key, created_user, file_response, no_content, own_sessions
 from gateway_http.route import route
 from gateway_http.schemas import (
     ArchiveQuery,
@@ -104,6 +104,23 @@ class Gateway:
     def log_out(self, request: GatewayRequest, given: RefreshToken) -> Response:
         """End the session that a refresh token belongs to."""
         self.users("log_out", refresh_token=given.refresh_token, address=request.client_address)
+        return no_content()
+
+    @route("GET", "/sessions", Access.PERSON)
+    def list_sessions(self, request: GatewayRequest) -> Any:
+        """Where the caller is logged in."""
+        return own_sessions(self.users("list_sessions", user_id=request.identity.user_id), request.identity)
+
+    @route("DELETE", "/sessions/<session:session>", Access.PERSON, revokes=True)
+    def end_session(self, request: GatewayRequest, session: str) -> Response:
+        """Log out one of the caller's sessions."""
+        self.users("end_session", user_id=request.identity.user_id, session=session, **request.actor)
+        return no_content()
+
+    @route("DELETE", "/sessions", Access.PERSON, revokes=True)
+    def end_other_sessions(self, request: GatewayRequest) -> Response:
+        """Log out all of the caller's sessions but this one."""
+        self.users("end_other_sessions", user_id=request.identity.user_id, **request.actor)
         return no_content()
 
     @route("GET", "/users/me", Access.PERSON)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired
-
-# Not typing's: documents are generated from these, which on Python 3.11 needs this one (and so for FieldError).
-from typing_extensions import TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from docsave_services.errors import FieldError
 
@@ -79,6 +76,16 @@ class TokenPair(TypedDict):
     token_type: Literal["Bearer"]
     expires_in: int
     refresh_token: str
+
+
+class LiveSession(TypedDict):
+    """A session as its owner sees it; ``address`` and ``agent`` are those it was opened with."""
+
+    id: str
+    created_at: str
+    last_used_at: str
+    address: str | None
+    agent: str | None
 
 
 class Revocation(TypedDict):

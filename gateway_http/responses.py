@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from werkzeug.wrappers import Response
 
-from docsave_services.contracts import File, StoredFile, User
+from docsave_services.contracts import File, LiveSession, StoredFile, User
+from docsave_services.tokens import Identity
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -47,6 +48,11 @@ def created_user(user: User) -> Response:
 def created_key(key: Mapping[str, Any]) -> Response:
     """201 for a new API key: the only answer that ever contains it."""
     return json_response(key, 201, {"Location": f"/api-keys/{key['id']}"})
+
+
+def own_sessions(sessions: Sequence[LiveSession], identity: Identity) -> dict[str, Any]:
+    """The caller's sessions; ``current`` marks the one that asks."""
+    return {"items": [{**session, "current": session["id"] == identity.session_id} for session in sessions]}
 
 
 def no_content() -> Response:

@@ -45,10 +45,18 @@ class NumberConverter(BaseConverter):
         return int(value)
 
 
-class UploadIdConverter(BaseConverter):
-    """``<upload:…>`` in a URL: the name of a resumable upload."""
+class HexIdConverter(BaseConverter):
+    """``<upload:…>`` and ``<session:…>`` in a URL: the 32 hexadecimal digits of one; anything else is 404."""
 
     regex = "[0-9a-f]{32}"
+
+
+CONVERTERS: dict[str, type[BaseConverter]] = {
+    "id": NumberConverter,
+    "n": NumberConverter,
+    "upload": HexIdConverter,
+    "session": HexIdConverter,
+}
 
 
 class GatewayServer(WebServer):
@@ -86,8 +94,7 @@ class GatewayServer(WebServer):
         return GatewayApp(self.make_url_map(), self.settings)
 
     def make_url_map(self) -> Map:
-        converters = {"id": NumberConverter, "n": NumberConverter, "upload": UploadIdConverter}
-        url_map = Map(converters=converters, merge_slashes=False, strict_slashes=True)
+        url_map = Map(converters=CONVERTERS, merge_slashes=False, strict_slashes=True)
         for provider in self._providers:
             rule = provider.get_url_rule()
             rule.endpoint = provider

@@ -8,6 +8,7 @@ from docsave_services.contracts import (
     USERS,
     ApiKey,
     AuditPage,
+    LiveSession,
     NewApiKey,
     RevocationPage,
     Role,
@@ -33,6 +34,7 @@ from docsave_services.users.news import Announce, News
 # The service has a method called list, so its signatures need other names for lists.
 Users = list[User]
 ApiKeys = list[ApiKey]
+LiveSessions = list[LiveSession]
 Scopes = list[str]
 
 
@@ -90,6 +92,40 @@ class UsersService:
         """End the session of this refresh token."""
         sessions.log_out(self.db, refresh_token, address)
         self.announce()
+
+    @rpc
+    def list_sessions(self, user_id: int) -> LiveSessions:
+        """The live sessions of a user."""
+        return sessions.list_sessions(self.db, user_id)
+
+    @rpc
+    def end_session(
+        self,
+        user_id: int,
+        session: str,
+        by: int | None = None,
+        address: str | None = None,
+        session_id: str | None = None,
+        key_id: int | None = None,
+    ) -> None:
+        """End one session of a user; ``session_id`` is the one that asks for it."""
+        sessions.end_own_session(self.db, user_id, session, Actor(by, address, session_id, key_id))
+        self.announce()
+
+    @rpc
+    def end_other_sessions(
+        self,
+        user_id: int,
+        session_id: str,
+        by: int | None = None,
+        address: str | None = None,
+        key_id: int | None = None,
+    ) -> int:
+        """End every session of a user but ``session_id``; how many there were."""
+        actor = Actor(by, address, session_id, key_id)
+        ended = sessions.end_other_sessions(self.db, user_id, session_id, actor)
+        self.announce()
+        return ended
 
     @rpc
     def revocations(self, since: int | None = None) -> RevocationPage:

@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from docsave_services.contracts import Role, TokenPair
+from docsave_services.contracts import LiveSession, Role, TokenPair
 from docsave_services.db.account_models import (
     ADDRESS_CHARACTERS,
     AGENT_CHARACTERS,
@@ -30,11 +30,12 @@ from docsave_services.db.account_models import (
 from docsave_services.db.audit import Actor, record
 from docsave_services.db.models import UserRow
 from docsave_services.db.transactions import Transactions
-from docsave_services.errors import BadCredentials, InvalidInput, Unauthenticated
+from docsave_services.errors import BadCredentials, InvalidInput, NotFound, Unauthenticated
 from docsave_services.log import get_logger
-from docsave_services.times import now
+from docsave_services.times import now, to_text
 from docsave_services.tokens import ACCESS_TOKEN_SECONDS, KeyRing, issue_access_token
 from docsave_services.users.revoked import revoke
+from docsave_services.users.validation import is_id, text
 
 _log = get_logger(__name__)
 
@@ -51,6 +52,9 @@ PREFIX = "dsr_"
 """Lets people and secret scanners recognise a refresh token."""
 
 TOKEN_CHARACTERS_MAX = 200
+
+SHOWN_MAX = 1000
+"""Sessions that a list shows, the newest; nobody has more who is not under attack."""
 
 
 def open_session(
@@ -112,11 +116,46 @@ def log_out(transactions: Transactions, refresh_token: str, address: str | None)
     transactions.write(end, repeatable=True)
 
 
-def revoke_sessions(session: Session, user_id: int) -> list[str]:
-    """Mark every live session of a user as revoked and return their ids; the caller says what ends their tokens."""
+def list_sessions(transactions: Transactions, user_id: int) -> list[LiveSession]:
+    """The user's live sessions, newest first, ``SHOWN_MAX`` at most."""
+    if not is_id(user_id):
+        raise NotFound
+    return [_as_live(row) for row in transactions.read(lambda s: live_sessions(s, user_id, SHOWN_MAX))]
+
+
+def end_own_session(transactions: Transactions, user_id: int, session_id: str, actor: Actor) -> None:
+    """End one session; ``NotFound`` when the user has no such live one."""
+    wanted = text("session", session_id)
+
+    def end(session: Session) -> None:
+        if not is_id(user_id) or end_session(session, wanted, actor, user_id) is None:
+            raise NotFound
+
+    transactions.write(end)
+
+
+def end_other_sessions(transactions: Transactions, user_id: int, kept: str, actor: Actor) -> int:
+    """End every session of the user but ``kept``; returns how many."""
+    kept = text("session_id", kept)
+
+    def end(session: Session) -> int:
+        ended = revoke_sessions(session, user_id, kept)
+        if ended:
+            record(session, "sessions_revoked", user_id, actor, sessions=len(ended))
+            revoke(session, [("session", session_id, None) for session_id in ended])
+        return len(ended)
+
+    if not is_id(user_id):
+        raise NotFound
+    return transactions.write(end, repeatable=True)
+
+
+def revoke_sessions(session: Session, user_id: int, kept: str | None = None) -> list[str]:
+    """Mark every live session of a user, but ``kept``, as revoked and return their ids; the caller says what ends
+    their tokens."""
     query = (
         select(SessionRow)
-        .where(SessionRow.user_id == user_id, SessionRow.revoked_at.is_(None))
+        .where(SessionRow.user_id == user_id, SessionRow.revoked_at.is_(None), SessionRow.id != (kept or ""))
         .order_by(SessionRow.id)
         .with_for_update()
     )
@@ -127,10 +166,10 @@ def revoke_sessions(session: Session, user_id: int) -> list[str]:
     return [row.id for row in rows]
 
 
-def end_session(session: Session, session_id: str, actor: Actor) -> SessionRow | None:
-    """Revoke one session; None when there is no such live one."""
+def end_session(session: Session, session_id: str, actor: Actor, owner: int | None = None) -> SessionRow | None:
+    """Revoke one session; None when there is no such live one, or not one of ``owner``."""
     row = session.get(SessionRow, session_id, with_for_update=True)
-    if row is None or row.revoked_at is not None:
+    if row is None or row.revoked_at is not None or row.expires_at <= now() or owner not in (None, row.user_id):
         return None
     row.revoked_at = now()
     record(session, "sessions_revoked", row.user_id, actor, sessions=1)
@@ -138,12 +177,12 @@ def end_session(session: Session, session_id: str, actor: Actor) -> SessionRow |
     return row
 
 
-def live_sessions(session: Session, user_id: int | None) -> Sequence[SessionRow]:
+def live_sessions(session: Session, user_id: int | None, limit: int | None = None) -> Sequence[SessionRow]:
     """Sessions that can still be refreshed, of one user or of all, newest first."""
     query = select(SessionRow).where(SessionRow.revoked_at.is_(None), SessionRow.expires_at > now())
     if user_id is not None:
         query = query.where(SessionRow.user_id == user_id)
-    return session.scalars(query.order_by(SessionRow.created_at.desc(), SessionRow.id)).all()
+    return session.scalars(query.order_by(SessionRow.created_at.desc(), SessionRow.id).limit(limit)).all()
 
 
 def forget_old(session: Session) -> None:
@@ -220,6 +259,16 @@ def _pair(keys: KeyRing, user: UserRow, row: SessionRow, token: str) -> TokenPai
         "token_type": "Bearer",
         "expires_in": ACCESS_TOKEN_SECONDS,
         "refresh_token": token,
+    }
+
+
+def _as_live(row: SessionRow) -> LiveSession:
+    return {
+        "id": row.id,
+        "created_at": to_text(row.created_at),
+        "last_used_at": to_text(row.last_used_at),
+        "address": row.address,
+        "agent": row.agent,
     }
 
 

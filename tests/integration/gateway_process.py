@@ -339,6 +339,18 @@ def stand_ins(amqp_uri: str, desk: Desk) -> list[ServiceContainer]:
             return self._answer("log_out", fields)
 
         @rpc
+        def list_sessions(self, **fields: Any) -> Any:
+            return self._answer("list_sessions", fields)
+
+        @rpc
+        def end_session(self, **fields: Any) -> Any:
+            return self._answer("end_session", fields)
+
+        @rpc
+        def end_other_sessions(self, **fields: Any) -> Any:
+            return self._answer("end_other_sessions", fields)
+
+        @rpc
         def get(self, **fields: Any) -> Any:
             return self._answer("get", fields)
 

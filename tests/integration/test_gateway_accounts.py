@@ -119,6 +119,40 @@ def test_bad_refresh_bodies(gateway: GatewayProcess, path: str, body: dict[str, 
     assert DESK.calls == []
 
 
+def test_people_see_and_end_their_sessions(gateway: GatewayProcess) -> None:
+    """The one that asks is marked; ending says who asks from where; nobody else's account can be named."""
+    mine, other = "5" * 32, "6" * 32
+    DESK.answers["list_sessions"] = [{"id": mine}, {"id": other}]
+    me = {**bearer(5, session_id=mine), **via(PROXY)}
+    items = gateway.get("/sessions", headers=me).json()["items"]
+    assert [(item["id"], item["current"]) for item in items] == [(mine, True), (other, False)]
+    for path in (f"/sessions/{other}", "/sessions"):
+        answer = gateway.request("DELETE", path, headers=me)
+        assert (answer.status_code, answer.content) == (204, b"")
+    asks = {"user_id": 5, "by": 5, "address": PROXY, "session_id": mine, "key_id": None}
+    assert asked("list_sessions") == [{"user_id": 5}]
+    assert asked("end_session") == [{**asks, "session": other}]
+    assert asked("end_other_sessions") == [asks]
+
+
+@pytest.mark.parametrize("session", ["x", "5" * 31, "5" * 33, "A" * 32, "%00", "..", "1"])
+def test_what_cannot_be_a_session_is_not_found(gateway: GatewayProcess, session: str) -> None:
+    """404, and nobody is asked; one that the service does not know is 404 too."""
+    problem_of(gateway.request("DELETE", f"/sessions/{session}", headers=bearer()), 404, "not_found")
+    assert asked("end_session") == []
+    DESK.answers["end_session"] = NotFound()
+    problem_of(gateway.request("DELETE", f"/sessions/{'5' * 32}", headers=bearer()), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/sessions"), ("DELETE", "/sessions"), ("DELETE", f"/sessions/{'5' * 32}")]
+)
+def test_sessions_want_a_token(gateway: GatewayProcess, method: str, path: str) -> None:
+    """401 without one, and nobody is asked."""
+    problem_of(gateway.request(method, path), 401, "unauthenticated")
+    assert DESK.calls == []
+
+
 # --- revocation
 
 
@@ -349,6 +383,9 @@ def test_renaming_wants_the_scope_after_a_valid_name(gateway: GatewayProcess) ->
     [
         ("GET", "/users/me", None),
         ("PATCH", "/users/me", {"name": "x"}),
+        ("GET", "/sessions", None),
+        ("DELETE", "/sessions", None),
+        ("DELETE", f"/sessions/{'5' * 32}", None),
         ("POST", "/api-keys", {"name": "x", "scopes": ["files:read"]}),
         ("GET", "/api-keys", None),
         ("DELETE", "/api-keys/1", None),

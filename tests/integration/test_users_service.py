@@ -128,6 +128,20 @@ def test_whatever_revokes_is_broadcast(heard: Heard, users: Any, wait_until: Wai
     assert [r["seq"] for r in heard.items] == [1, 2, 3, 4]
 
 
+def test_ending_sessions_is_broadcast(heard: Heard, users: Any, wait_until: WaitUntil) -> None:
+    """One of somebody's sessions, then all but one: every process hears of each."""
+    user_id = users.create(login="ann", password=PASSWORD)["id"]
+    for _ in range(4):
+        users.log_in(login="ann", password=PASSWORD, address="192.0.2.1", agent="a browser")
+    kept, first, *others = [s["id"] for s in users.list_sessions(user_id=user_id)]
+    assert users.end_session(user_id=user_id, session=first, by=user_id, session_id=kept) is None
+    with pytest.raises(NotFound):
+        users.end_session(user_id=user_id, session=first)
+    assert users.end_other_sessions(user_id=user_id, session_id=kept, by=user_id) == 2
+    assert [s["id"] for s in users.list_sessions(user_id=user_id)] == [kept]
+    wait_until(lambda: [r["id"] for r in heard.look()] == [first, *sorted(others)], 5)
+
+
 def test_a_pause_arrives_with_its_length(users: Any) -> None:
     """The gateway makes Retry-After of it."""
     users.create(login="ann", password=PASSWORD)
@@ -163,7 +177,8 @@ WRONG_TYPES: list[tuple[str, dict[str, Any]]] = [
     ("log_in", {"login": "ann", "password": PASSWORD, "address": 5}), ("refresh", {"refresh_token": None}),
     ("log_out", {"refresh_token": {}}), ("revocations", {"since": "x"}), ("audit", {"since": "yesterday"}),
     ("create", {"login": "ann", "password": PASSWORD, "by": "x"}), ("list", {"limit": "x"}),
-    ("list", {"limit": 5, "q": 5}),
+    ("list", {"limit": 5, "q": 5}), ("end_session", {"user_id": 1, "session": 5}),
+    ("end_other_sessions", {"user_id": 1, "session_id": None}),
 ]  # fmt: skip
 
 
@@ -182,6 +197,7 @@ def test_an_id_that_cannot_be_is_not_found(users: Any) -> None:
     for user_id in (0, -1, 2**63, "1", True, None, 1.0):
         for method, more in (
             ("get", {}), ("update", {"name": "x"}), ("list_keys", {}), ("create_key", {"scopes": ["files:read"]}),
+            ("list_sessions", {}), ("end_session", {"session": "5" * 32}), ("end_other_sessions", {"session_id": "5"}),
         ):  # fmt: skip
             with pytest.raises(NotFound):
                 getattr(users, method)(user_id=user_id, **more)
