@@ -20,6 +20,7 @@ LIMIT_MAX = 1000
 ACTIONS: tuple[str, ...] = (
     "login",
     "login_failed",
+    "login_throttled",
     "logout",
     "refresh_reused",
     "sessions_revoked",

@@ -100,11 +100,13 @@ def authenticate(transactions: Transactions, login: str, password: str) -> User:
     return as_user(verify_credentials(transactions, login, password))
 
 
-def verify_credentials(transactions: Transactions, login: str, password: str, actor: Actor = OPERATOR) -> UserRow:
-    """The same as a row; a refusal is written to the audit trail."""
+def verify_credentials(
+    transactions: Transactions, login: str, password: str, actor: Actor = OPERATOR, turn_by: float | None = None
+) -> UserRow:
+    """The same as a row; a refusal is written to the audit trail. ``turn_by`` as for ``verify_password``."""
     login, password = text("login", login), text("password", password)
     row = transactions.read(lambda s: find_login(s, login))
-    known = encodable(password) and verify_password(password, row.password_hash if row else None)
+    known = encodable(password) and verify_password(password, row.password_hash if row else None, turn_by)
     if row is not None and known and row.active:
         return row
     user_id = row.id if row else None
@@ -253,6 +255,6 @@ def _demand_password(transactions: Transactions, row: UserRow, current_password:
     if current_password is None:
         raise WrongPassword("current_password is required for a new login or password")
     password = text("current_password", current_password)
-    with Attempt(transactions, f"\0present password of {row.id}", actor.address):
+    with Attempt(transactions, f"\0present password of {row.id}", actor, lambda _session: row.id):
         if not encodable(password) or not verify_password(password, row.password_hash):
             raise WrongPassword

@@ -6,7 +6,8 @@ then lock a colleague out): it only takes the free attempts away that a fresh ad
 account always gets an attempt from an address of their own, whatever others do elsewhere.
 
 The counts are rows, so all processes share them. An attempt is counted as pending before the password is looked at;
-refused attempts do not count.
+refused attempts do not count. The audit trail gets one line about each pause that refuses somebody, not one about each
+refusal: an attack shows in it and cannot flood it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from docsave_services.db.account_models import ThrottleRow
+from docsave_services.db.audit import Actor, record
 from docsave_services.db.transactions import Transactions
 from docsave_services.domain.accounts import login_key
 from docsave_services.errors import BadCredentials, DatabaseUnavailable, DocsaveError, TooManyRequests, WrongPassword
@@ -73,11 +75,18 @@ class _Subjects:
 
 
 class Attempt:
-    """``with Attempt(…):`` around the check of a password. ``TooManyRequests`` instead, while a pause lasts."""
+    """``with Attempt(…):`` around the check of a password. ``TooManyRequests`` instead, while a pause lasts.
 
-    def __init__(self, transactions: Transactions, login: str, address: str | None) -> None:
+    ``whose`` finds the id of the account that is tried, for the audit trail.
+    """
+
+    def __init__(
+        self, transactions: Transactions, login: str, actor: Actor, whose: Callable[[Session], int | None]
+    ) -> None:
         self._transactions = transactions
-        self._subjects = _Subjects.of(text("login", login), address)
+        self._subjects = _Subjects.of(text("login", login), actor.address)
+        self._actor = actor
+        self._whose = whose
 
     def __enter__(self) -> None:
         pause = self._write(self._begin)
@@ -99,8 +108,10 @@ class Attempt:
         moment = now()
         rows = _locked(session, self._subjects, moment)
         pair, address = rows[self._subjects.pair], rows[self._subjects.address]
-        pause = max(_remaining(row, moment) for row in (pair, address))
+        longest = max((pair, address), key=lambda row: _remaining(row, moment))
+        pause = _remaining(longest, moment)
         if pause > 0:
+            self._tell_once(session, longest, moment, pause)
             return pause
         if pair.pending >= PENDING_MAX:
             return 1.0
@@ -123,6 +134,25 @@ class Attempt:
         login.failures += 1
         login.last_at = moment
         return 0.0
+
+    def _tell_once(self, session: Session, row: ThrottleRow, moment: datetime, pause: float) -> None:
+        """Write of this pause of ``row``, unless the trail has it: what was told last is a row beside it."""
+        subject = _digest("told", row.subject)
+        told = session.get(ThrottleRow, subject)
+        if told is None:
+            told = ThrottleRow(subject=subject, failures=0, pending=0, last_at=moment, blocked_until=None)
+            session.add(told)
+        if told.blocked_until == row.blocked_until:
+            return
+        told.last_at, told.blocked_until = moment, row.blocked_until
+        # A pause of the address is about no account: whoever is refused first is met by chance.
+        about_login = row.subject == self._subjects.pair
+        user_id = self._whose(session) if about_login else None
+        counted = "login" if about_login else "address"
+        record(
+            session, "login_throttled", user_id, self._actor,
+            counted=counted, failures=row.failures, seconds=math.ceil(pause),
+        )  # fmt: skip
 
     def _write(self, work: Callable[[Session], float]) -> float:
         for _ in range(_INSERT_RETRIES):

@@ -1,6 +1,7 @@
 """The throttle of log-ins on a real database: growing pauses, shared by all processes, nobody locked out."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import eventlet
 import pytest
@@ -116,6 +117,60 @@ def test_refused_attempts_do_not_count(accounts: Accounts) -> None:
     assert attempt(accounts, login, PASSWORD) == "ok"
 
 
+def throttled(accounts: Accounts) -> list[tuple[int | None, str | None, Any]]:
+    """Account, address and detail of each line about a pause, oldest first."""
+    lines = accounts.trail(action="login_throttled")[::-1]
+    return [(line["user_id"], line["address"], line["detail"]) for line in lines]
+
+
+def test_a_pause_is_in_the_trail_once(accounts: Accounts) -> None:
+    """However often it refuses and in whichever process; the next pause is another line, one without refusals none."""
+    user_id, login = accounts.new()
+    other = Accounts(accounts.uri, pytest.MonkeyPatch())
+    for n in range(3):
+        accounts.later(60 * n)
+        fail_at_once = [attempt(accounts, login) for _ in range(5 if n == 0 else 1)]
+        assert set(fail_at_once) == {"bad_credentials"}
+        if n != 1:
+            assert {attempt(one, login, PASSWORD) for one in (accounts, other) * 5} == {"too_many_requests"}
+    other.db.engine.dispose()
+    first, third = ({"counted": "login", "failures": n, "seconds": s} for n, s in ((5, 1), (7, 4)))
+    assert throttled(accounts) == [(user_id, HERE, first), (user_id, HERE, third)]
+    assert {line["by"] for line in accounts.trail(action="login_throttled")} == {None}
+
+
+def test_refusals_at_once_leave_one_line(accounts: Accounts) -> None:
+    """A crowd that is refused together does not flood the trail either."""
+    _, login = accounts.new()
+    for _ in range(5):
+        attempt(accounts, login)
+    before = accounts.count("audit_entry")
+    threads = [eventlet.spawn(attempt, accounts, login) for _ in range(20)]
+    assert {t.wait() for t in threads} == {"too_many_requests"}
+    assert accounts.count("audit_entry") == before + 1
+
+
+def test_each_account_and_address_has_a_line_of_its_own(accounts: Accounts) -> None:
+    """Two accounts from two addresses; of a login that nobody has only that there was one."""
+    (ann_id, ann), (bob_id, bob) = accounts.new(), accounts.new()
+    wanted = [(ann_id, ann, HERE), (bob_id, bob, HERE), (ann_id, ann, THERE), (None, "no such login", HERE)]
+    for _, login, address in wanted:
+        for _ in range(7):
+            attempt(accounts, login, address=address)
+    detail = {"counted": "login", "failures": 5, "seconds": 1}
+    assert throttled(accounts) == [(user_id, address, detail) for user_id, _, address in wanted]
+    assert "no such login" not in repr(accounts.trail())
+
+
+def test_a_pause_of_an_address_is_one_line_about_nobody(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever accounts it refuses: none of them is what was counted."""
+    monkeypatch.setattr(throttle, "ADDRESS_FREE", 3)
+    logins = [accounts.new()[1] for _ in range(3)]
+    assert [attempt(accounts, login) for login in logins] == ["bad_credentials"] * 3
+    assert {attempt(accounts, login, PASSWORD) for login in logins} == {"too_many_requests"}
+    assert throttled(accounts) == [(None, HERE, {"counted": "address", "failures": 3, "seconds": 1})]
+
+
 def test_processes_share_the_counts(accounts: Accounts) -> None:
     """Five failures are five, whichever process saw them."""
     _, login = accounts.new()
@@ -169,8 +224,11 @@ def test_the_present_password_cannot_be_guessed_with_a_stolen_token(accounts: Ac
     for _ in range(5):
         with pytest.raises(WrongPassword):
             change("guess")
-    with pytest.raises(TooManyRequests):
-        change(PASSWORD)
+    for _ in range(2):
+        with pytest.raises(TooManyRequests):
+            change(PASSWORD)
+    [line] = accounts.trail(action="login_throttled")
+    assert (line["user_id"], line["by"], line["address"]) == (user_id, user_id, HERE)
     assert attempt(accounts, login, PASSWORD) == "ok"
 
 

@@ -2,6 +2,7 @@
 
 import unicodedata
 
+import eventlet
 import pytest
 from eventlet.semaphore import Semaphore
 from hypothesis import assume, example, given, settings
@@ -150,6 +151,31 @@ def test_the_key_of_a_login_fits_its_column(login: str) -> None:
 def test_passwords_that_everybody_tries_are_refused(password: str) -> None:
     """In any case and width."""
     assert password_problem(password, "ann") == "is one of the passwords that are tried first"
+
+
+def test_a_crowd_is_sent_away_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many may be in line; one more is told to come back without waiting, and gets in when there is room again."""
+    places, line = Semaphore(1), Semaphore(3)
+    monkeypatch.setattr(passwords, "_HASHING", places)
+    monkeypatch.setattr(passwords, "_LINE", line)
+    with places:
+        waiting = [eventlet.spawn(passwords.verify_password, "some password", None) for _ in range(3)]
+        eventlet.sleep(0)
+        for crowded in (passwords.place_in_line().__enter__, lambda: passwords.hash_password("some password")):
+            with pytest.raises(Unavailable), eventlet.Timeout(1):
+                crowded()
+    assert [one.wait() for one in waiting] == [False] * 3
+    assert passwords.hash_password("some password")
+    assert (places.balance, line.balance) == (1, 3)
+
+
+def test_the_first_unknown_login_takes_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What unknown logins are checked against is not itself hashed, not even once a process; no password fits it."""
+    hashed = []
+    monkeypatch.setattr(passwords.bcrypt, "hashpw", lambda *args: hashed.append(args))
+    passwords._absent_hash.cache_clear()
+    assert not passwords.verify_password("some password", None)
+    assert hashed == []
 
 
 def test_who_waits_too_long_for_a_hash_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
