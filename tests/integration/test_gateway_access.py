@@ -1,0 +1,180 @@
+"""Every route of the gateway, found in its code: who shows too little gets nowhere, and unknown fields are named.
+
+A route that is added tomorrow is tested here without a change.
+"""
+
+import base64
+import json
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jwt
+import pytest
+import requests
+
+from docsave_services.contracts import SCOPES
+from docsave_services.tokens import ALGORITHM, AUDIENCE, ISSUER, key_id
+from gateway import Gateway
+from gateway_http.auth import Access
+from gateway_http.route import HttpRoute
+from tests.integration.gateway_process import (
+    SECRET_KEY,
+    Desk,
+    GatewayProcess,
+    bearer,
+    problem_of,
+    stand_ins,
+    stop_all,
+    token,
+)
+from tests.support.rabbitmq import Broker
+from tests.support.waiting import wait_until
+
+DESK = Desk()
+ROUTES = [
+    entrypoint
+    for method in vars(Gateway).values()
+    for entrypoint in getattr(method, "nameko_entrypoints", ())
+    if isinstance(entrypoint, HttpRoute)
+]
+SAMPLES = {"id": "1", "n": "1", "upload": "0" * 32, "session": "0" * 32}
+
+
+@pytest.fixture(scope="module")
+def gateway(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    services = stand_ins(broker.amqp_uri, DESK)
+    gateway = GatewayProcess(broker.amqp_uri, tmp_path_factory.mktemp("gateway"))
+    wait_until(lambda: gateway.get("/files/1", headers=bearer()).status_code == 404, 20)
+    yield gateway
+    gateway.stop()
+    stop_all(services)
+
+
+@pytest.fixture(autouse=True)
+def desk(gateway: GatewayProcess) -> Desk:
+    DESK.clear()
+    return DESK
+
+
+def path_of(route: HttpRoute) -> str:
+    """The route's path with something that could be there in each variable's place."""
+    return re.sub(r"<(\w+):\w+>", lambda match: SAMPLES[match[1]], route.url)
+
+
+def name_of(route: HttpRoute) -> str:
+    return f"{route.method} {route.url}"
+
+
+def ask(gateway: GatewayProcess, route: HttpRoute, headers: dict[str, str], **kwargs: Any) -> requests.Response:
+    return gateway.request(route.method, path_of(route), headers=headers, **kwargs)
+
+
+def key_with(scopes: list[str], role: str = "user") -> dict[str, str]:
+    """The headers of a program whose key has these scopes; each key is new to the gateway."""
+    number = 1000 + len(KEYS)
+    KEYS.append(number)
+    key = f"dsk_{number:040}"
+    DESK.keys[key] = {
+        "key_id": number, "user_id": 1, "role": role, "version": 0, "scopes": scopes, "expires_at": None,
+    }  # fmt: skip
+    return {"Authorization": f"Bearer {key}"}
+
+
+KEYS: list[int] = []
+
+
+def test_what_is_open_to_all_is_known() -> None:
+    """A route that becomes public has to be written down here too."""
+    assert len(ROUTES) > 20
+    assert {name_of(route) for route in ROUTES if route.access is Access.PUBLIC} == {
+        "POST /login", "POST /token/refresh", "POST /logout", "GET /health/live", "GET /health/ready",
+    }  # fmt: skip
+    assert [name_of(route) for route in ROUTES if route.access is Access.REGISTRATION] == ["POST /users"]
+
+
+CLOSED = [route for route in ROUTES if route.access not in (Access.PUBLIC, Access.REGISTRATION)]
+
+
+@pytest.mark.parametrize("route", CLOSED, ids=name_of)
+def test_who_shows_too_little_is_refused(gateway: GatewayProcess, route: HttpRoute) -> None:
+    """401 without a token, whatever else is wrong; 403 with all scopes but the one, or as a user where an administrator
+    is needed (422 where the body is wrong as well); and nobody is asked anything but who that is."""
+    assert ask(gateway, route, {}).status_code == 401
+    lacking = [key_with([scope for scope in SCOPES if scope != route.access.value], "admin")]
+    if route.access is Access.ADMIN:
+        lacking.append(bearer())
+    for headers in lacking:
+        body = {} if route.body is None else {"json": {}}
+        allowed = {403} if route.body is None and route.query is None else {403, 422}
+        assert ask(gateway, route, headers, **body).status_code in allowed
+    assert {name for name, _ in DESK.calls} <= {"verify_key"}
+    assert DESK.batches == []
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.body is not None], ids=name_of)
+def test_an_unknown_field_is_named_on_every_route(gateway: GatewayProcess, route: HttpRoute) -> None:
+    """Fields that a caller would like to set are 422 and named wherever they are not part of the request."""
+    assert route.body is not None
+    for field in {"id", "user_id", "role", "active", "version", "path", "is_admin"} - set(route.body.model_fields):
+        answer = ask(gateway, route, bearer(9, "admin"), json={field: 1})
+        errors = problem_of(answer, 422, "invalid_input")["errors"]
+        assert {"field": field, "message": "is not a known field"} in errors
+    assert DESK.calls == []
+
+
+def signed(key: str = SECRET_KEY, algorithm: str = ALGORITHM, **changes: Any) -> str:
+    """A token like ours, but for the changes; None takes a claim away."""
+    now = int(time.time())
+    claims = {
+        "iss": ISSUER, "aud": AUDIENCE, "sub": "1", "role": "user", "typ": "access",
+        "iat": now, "nbf": now, "exp": now + 60, "jti": "x", "sid": "5" * 32, "ver": 0,
+    }  # fmt: skip
+    claims = {name: value for name, value in {**claims, **changes}.items() if value is not None}
+    return jwt.encode(claims, key, algorithm=algorithm, headers={"kid": key_id(SECRET_KEY)})
+
+
+def with_payload_of_another() -> str:
+    """The signature belongs to a user's token, the payload says administrator."""
+    head, payload, signature = signed().split(".")
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
+    changed = base64.urlsafe_b64encode(json.dumps({**claims, "role": "admin"}).encode()).decode().rstrip("=")
+    return f"{head}.{changed}.{signature}"
+
+
+BAD_TOKENS = {
+    "alg none": signed("", "none"),
+    "another key": signed("o" * 48),
+    "other algorithm": signed(algorithm="HS512"),
+    "changed payload": with_payload_of_another(),
+    "expired": signed(exp=int(time.time()) - 60),
+    "no exp": signed(exp=None),
+    "refresh token": "dsr_" + "A" * 43,
+    "type refresh": signed(typ="refresh"),
+    "60 KB long": signed() + "A" * 60_000,
+    "unknown key": "dsk_" + "A" * 43,
+}
+
+
+def test_the_token_that_the_bad_ones_are_made_of_is_good(gateway: GatewayProcess) -> None:
+    """So each is refused for what was done to it."""
+    assert gateway.get("/files", headers={"Authorization": f"Bearer {signed()}"}).ok
+
+
+@pytest.mark.parametrize("kind", BAD_TOKENS)
+def test_bad_tokens_are_refused_in_one_sentence(gateway: GatewayProcess, kind: str) -> None:
+    """401 with the same problem, whatever is wrong with the token. (1 MB is more than headers may be: 431.)"""
+    answer = gateway.get("/files", headers={"Authorization": f"Bearer {BAD_TOKENS[kind]}"})
+    problem = problem_of(answer, 401, "unauthenticated")
+    assert problem["detail"] == "A valid access token is required."
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert "errors" not in problem
+    assert {name for name, _ in DESK.calls} <= {"verify_key"}
+
+
+def test_a_token_says_nothing_else_than_who(gateway: GatewayProcess) -> None:
+    """A claim that is not ours, such as scopes or is_admin, makes nobody more than the role says."""
+    more = signed(scopes=["admin"], is_admin=True, user_id=9)
+    assert gateway.get("/users", headers={"Authorization": f"Bearer {more}"}).status_code == 403
+    assert gateway.get("/users", headers={"Authorization": f"Bearer {token(9, 'admin')}"}).ok
