@@ -284,10 +284,10 @@ class UnfinishedUploads:
         return self._root / "done" / str(user_id) / f"{upload_id}.json"
 
 
-def sweep_unfinished(store: BlobStore, life_seconds: float, most: int = 1000) -> int:
+def sweep_unfinished(store: BlobStore, life_seconds: float, most: int = 1000, dry_run: bool = False) -> int:
     """Remove uploads that were left alone for ``life_seconds``, and the memory of those that became files so long ago.
 
-    At most ``most`` of them and within ``SWEEP_SECONDS``. One that somebody holds stays. How many went.
+    At most ``most`` of them and within ``SWEEP_SECONDS``. One that somebody holds stays. How many went, or would go.
     """
     end, removed = time.monotonic() + SWEEP_SECONDS, 0
     for path in _all_entries(store.root / UPLOADS):
@@ -295,7 +295,7 @@ def sweep_unfinished(store: BlobStore, life_seconds: float, most: int = 1000) ->
             break
         try:
             if _last_change(path) + life_seconds < time.time():
-                removed += _sweep(path, life_seconds)
+                removed += dry_run or _sweep(path, life_seconds)
         except FileNotFoundError:
             pass  # finished, or swept by another process
         except OSError as exc:

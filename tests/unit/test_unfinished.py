@@ -98,6 +98,27 @@ def test_an_unverified_piece_does_not_survive_its_process(uploads: UnfinishedUpl
     held.release()
 
 
+def test_who_holds_an_upload_knows_only_of_bytes_on_disk(
+    uploads: UnfinishedUploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a process that died had written is synced before its size is anybody's offset."""
+    held = held_again(uploads, begun(uploads, b"0123"))
+    held.append([b"456"])
+    held.release()
+    synced = []
+    fsync, content = os.fsync, held.content.stat()
+
+    def watched(fd: int) -> None:
+        fsync(fd)
+        if os.path.samestat(os.fstat(fd), content):
+            synced.append(os.fstat(fd).st_size)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    held = held_again(uploads, held.id)
+    assert [held.offset] == synced == [7]
+    held.release()
+
+
 def test_an_upload_whose_fsync_fails_is_over(uploads: UnfinishedUploads, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody knows what is on disk then, so nothing of it is ever reported."""
     held = held_again(uploads, begun(uploads, b"0123"))
@@ -188,7 +209,9 @@ def test_an_upload_ends_when_it_is_left_alone(uploads: UnfinishedUploads, store:
     held.append([b"1"])
     assert held.expires_at(LIFE) > time.time() + LIFE - 10
     held.release()
+    assert sweep_unfinished(store, LIFE, dry_run=True) == 1
     assert sweep_unfinished(store, LIFE) == 1
+    assert sweep_unfinished(store, LIFE, dry_run=True) == 0
     with pytest.raises(NotFound):
         uploads.hold(1, old)
     held_again(uploads, young).release()
