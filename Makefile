@@ -2,7 +2,7 @@
 .POSIX:
 
 TEST_GROUPS = test-faults test-integration-a-f test-integration-g-n test-integration-o-z test-e2e-and-unit
-.PHONY: requirements run test faults bench $(TEST_GROUPS) lint format shell accounts lock secrets clean broker-program test-programs
+.PHONY: requirements run test faults bench $(TEST_GROUPS) lint format asyncapi shell accounts lock secrets clean broker-program test-programs
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -50,6 +50,10 @@ lint: $(VENV)/dev.stamp
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The events as an AsyncAPI document; a test says when it is out of date.
+asyncapi: $(VENV)/run.stamp
+	@PYTHONWARNINGS=ignore $(BIN)/python -m notifier_bridge.asyncapi > docs/asyncapi.json
 
 # Nameko's shell on the running system: n.rpc.files.list(user_id=1)
 shell: $(VENV)/run.stamp

@@ -49,7 +49,7 @@ class Reporter:
         self._protected = protected
         self._confirmed = confirmed
         self._through = through
-        self._told: str | None = None
+        self._told: str | None = None  # so the first is sent: a new directory takes back what the last one claimed
         self._queue: deque[tuple[int, int, int]] = deque()
         self._lost = False
         self._wake = Wake()
@@ -70,7 +70,7 @@ class Reporter:
 
     def run(self) -> None:
         """Report for ever; failures wait and are tried again."""
-        due = True  # a directory that was begun anew takes back what an earlier one has claimed
+        due = False
         while True:
             reported = bool(self._queue)  # if the place moved during that, the wake was rung again
             while self._queue:

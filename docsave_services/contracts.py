@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired
+
+# Not typing's: documents are generated from these, which on Python 3.11 needs this one (and so for FieldError).
+from typing_extensions import TypedDict
 
 from docsave_services.errors import FieldError
 

@@ -7,9 +7,10 @@ The classes travel over RPC: Nameko rebuilds one from its ``args``, so every con
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, TypedDict
+from typing import ClassVar
 
 from nameko.exceptions import deserialize_to_instance
+from typing_extensions import TypedDict
 
 
 class FieldError(TypedDict):

@@ -106,6 +106,6 @@ PATIENCE_SECONDS = 0.25
 """A call that takes longer than this no longer holds up the next one, up to ``FLIGHTS_MAX`` at once."""
 
 RETRY_AFTER_SECONDS = 2
-"""What a 503 suggests."""
+"""What a 503 and a 423 suggest."""
 
 READY_DEADLINE_SECONDS = 1.0

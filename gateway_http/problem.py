@@ -98,7 +98,7 @@ def problem_response(error: DocsaveError, request_id: str, headers: dict[str, st
         response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, InsufficientScope):  # RFC 6750, section 3.1
         response.headers["WWW-Authenticate"] = 'Bearer error="insufficient_scope"'
-    if error.status in (429, 503):
+    if error.status in (423, 429, 503):
         response.headers["Retry-After"] = str(_retry_after(error))
     response.headers.update(headers or {})
     return response

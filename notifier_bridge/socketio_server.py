@@ -22,6 +22,7 @@ from docsave_services.domain.client_address import client_address
 from docsave_services.errors import DocsaveError, InternalError, MethodNotAllowed, NotFound, TooManySockets, Unavailable
 from docsave_services.log import get_logger
 from docsave_services.settings import Settings
+from notifier_bridge import asyncapi
 from notifier_bridge.limits import (
     CONNECTIONS_MAX,
     MESSAGE_BYTES_MAX,
@@ -33,6 +34,7 @@ from notifier_bridge.strict_server import ADDRESS_KEY, Ack, StrictServer
 _log = get_logger(__name__)
 
 HEALTH_PATH = "/health/live"
+ASYNCAPI_PATH = "/asyncapi.json"
 FAREWELL_SECONDS = 0.5
 """How long a stopping server waits for its goodbyes to be read."""
 
@@ -134,6 +136,7 @@ class _HttpSurface:
     def __init__(self, sio: StrictServer, trusted_proxies: tuple[str, ...]) -> None:
         self._sio = sio
         self._trusted_proxies = trusted_proxies
+        self._pages = {HEALTH_PATH: b'{"status":"ok"}', ASYNCAPI_PATH: json.dumps(asyncapi.document()).encode()}
 
     def handle_request(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Requests below ``/socket.io/``."""
@@ -154,11 +157,11 @@ class _HttpSurface:
 
     def other_path(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Requests elsewhere."""
-        if environ.get("PATH_INFO") != HEALTH_PATH:
+        body = self._pages.get(environ.get("PATH_INFO", ""))
+        if body is None:
             return _problem(start_response, NotFound())
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return _problem(start_response, MethodNotAllowed(), [("Allow", "GET, HEAD")])
-        body = b'{"status":"ok"}'
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 

@@ -124,23 +124,23 @@ def test_the_list_in_pages(gateway: GatewayProcess) -> None:
 
 def test_an_archive_of_a_folder(gateway: GatewayProcess, broker: Broker) -> None:
     """Everything below the folder, nothing beside it, nobody else's, nothing from the trash."""
-    greta, hugo = Person(gateway, "greta"), Person(gateway, "hugo")
+    rosa, stefan = Person(gateway, "rosa"), Person(gateway, "stefan")
     folders = ["", "clients", "clients/acme", "clients/acme/2026", "clients/acme-old"]
-    saved = [person.save("a.txt", folder.encode()) for person in (greta, hugo) for folder in folders]
-    deleted = greta.save("deleted.txt", b"x")
+    saved = [person.save("a.txt", folder.encode()) for person in (rosa, stefan) for folder in folders]
+    deleted = rosa.save("deleted.txt", b"x")
     saved.append(deleted)
     with ClusterRpcProxy({"AMQP_URI": broker.amqp_uri}, timeout=10) as rpc:
         for file, folder in zip(saved, [*folders, *folders, "clients/acme"], strict=True):
             rpc.files.update(file_id=file["id"], folder=folder)
-    greta.ask("DELETE", f"/files/{deleted['id']}")
-    answer = greta.ask("GET", "/files/archive?folder=clients/acme")
+    rosa.ask("DELETE", f"/files/{deleted['id']}")
+    answer = rosa.ask("GET", "/files/archive?folder=clients/acme")
     with zipfile.ZipFile(io.BytesIO(answer.content)) as opened:
         entries = {name: opened.read(name) for name in opened.namelist()}
     assert entries == {"clients/acme/a.txt": b"clients/acme", "clients/acme/2026/a.txt": b"clients/acme/2026"}
-    whole = greta.ask("GET", "/files/archive?folder=")
+    whole = rosa.ask("GET", "/files/archive?folder=")
     with zipfile.ZipFile(io.BytesIO(whole.content)) as opened:
         assert len(opened.namelist()) == len(folders)
-    problem_of(greta.ask("GET", "/files/archive?folder=clients/nobody"), 404, "not_found")
+    problem_of(rosa.ask("GET", "/files/archive?folder=clients/nobody"), 404, "not_found")
 
 
 def test_accounts(gateway: GatewayProcess) -> None:

@@ -82,6 +82,7 @@ def test_versions_come_in_pages(root: Path) -> None:
     assert ([v["version"] for v in first["items"]], first["next"]) == ([4, 3, 2], 2)
     last = versions_of(root, 7, before=first["next"], limit=3)
     assert ([v["version"] for v in last["items"]], last["next"]) == ([1], None)
+    assert versions_of(root, 7, limit=4)["next"] is None
     assert versions_of(root, 7, before=1) == {"items": [], "next": None}
 
 
