@@ -29,22 +29,38 @@ from gateway_http.changes import ChangesProvider
 from gateway_http.content import content_of_file
 from gateway_http.documents import DocumentsProvider
 from gateway_http.download import content_response
+from gateway_http.limits import BATCH_JSON_BYTES_MAX
+from gateway_http.operations import run_operations
 from gateway_http.preconditions import check_if_match, if_match_of
 from gateway_http.readiness import Readiness, ReadinessProvider
+from gateway_http.references import checked_label, checked_reference
 from gateway_http.request import GatewayRequest
-from gateway_http.responses import created_file, created_key, created_user, file_response, no_content, own_sessions
+from gateway_http.responses import (
+    created_key,
+    created_user,
+    deleted_response,
+    file_response,
+    no_content,
+    own_sessions,
+    saved_response,
+)
 from gateway_http.route import route
 from gateway_http.schemas import (
     ArchiveQuery,
     AuditQuery,
     ChangesQuery,
     Credentials,
+    DeleteQuery,
+    FileFields,
     FileListQuery,
     FilePatch,
     FolderListQuery,
     NewApiKey,
     NewUser,
+    Operations,
+    ReferenceListQuery,
     RefreshToken,
+    UploadQuery,
     UserListQuery,
     UserPatch,
     UserPatchByAdmin,
@@ -176,11 +192,16 @@ class Gateway:
         """Who did what, newest first."""
         return self.users("audit", **query.model_dump())
 
-    @route("POST", "/files", Access.FILES_WRITE)
-    def create_file(self, request: GatewayRequest) -> Response:
+    @route("GET", "/users/me/usage", Access.FILES_READ)
+    def get_usage(self, request: GatewayRequest) -> Any:
+        """What the caller's files take up, and the quota."""
+        return self.documents.usage(request.identity.user_id)
+
+    @route("POST", "/files", Access.FILES_WRITE, query=UploadQuery, repeatable=True)
+    def create_file(self, request: GatewayRequest, query: UploadQuery) -> Response:
         """Save a file."""
-        upload = receive_new_file(request, self.blobs)
-        return created_file(self.documents.create(request, upload))
+        upload = receive_new_file(request, self.blobs, self.documents.new_file(request), query)
+        return saved_response(self.documents.create(request, upload))
 
     @route("GET", "/files", Access.FILES_READ, query=FileListQuery)
     def list_files(self, request: GatewayRequest, query: FileListQuery) -> Any:
@@ -209,23 +230,58 @@ class Gateway:
         file = self.documents.find(request.identity, file_id)
         return content_response(request, content_of_file(self.blobs, file))
 
-    @route("PUT", "/files/<id:file_id>/content", Access.FILES_WRITE)
+    @route("PUT", "/files/<id:file_id>/content", Access.FILES_WRITE, repeatable=True)
     def replace_content(self, request: GatewayRequest, file_id: int) -> Response:
         """Save new content, as a new version."""
-        self.documents.find(request.identity, file_id)  # refused before its bytes: a blob of nobody's would be left
-        upload = receive_content(request, self.blobs)
-        return file_response(self.documents.replace_content(request, file_id, upload))
+        upload = receive_content(request, self.blobs, self.documents.new_content(request, file_id))
+        return saved_response(self.documents.replace_content(request, file_id, upload))
 
-    @route("PATCH", "/files/<id:file_id>", Access.FILES_WRITE, body=FilePatch)
-    def rename_file(self, request: GatewayRequest, patch: FilePatch, file_id: int) -> Response:
-        """Give a file another name."""
-        return file_response(self.documents.rename(request, file_id, patch.name))
+    @route("PATCH", "/files/<id:file_id>", Access.FILES_WRITE, body=FilePatch, repeatable=True)
+    def update_file(self, request: GatewayRequest, patch: FilePatch, file_id: int) -> Response:
+        """Give a file another name, folder or labels."""
+        return saved_response(self.documents.update(request, file_id, patch))
 
-    @route("DELETE", "/files/<id:file_id>", Access.FILES_WRITE)
-    def delete_file(self, request: GatewayRequest, file_id: int) -> Response:
-        """Put a file into the trash."""
-        self.documents.delete(request, file_id)
-        return no_content()
+    @route("DELETE", "/files/<id:file_id>", Access.FILES_WRITE, query=DeleteQuery, repeatable=True)
+    def delete_file(self, request: GatewayRequest, query: DeleteQuery, file_id: int) -> Response:
+        """Put a file into the trash, or take it away for good."""
+        return deleted_response(self.documents.delete(request, file_id, query.permanent))
+
+    @route("POST", "/files/<id:file_id>/restore", Access.FILES_WRITE, repeatable=True)
+    def restore_file(self, request: GatewayRequest, file_id: int) -> Response:
+        """Take a file out of the trash."""
+        return saved_response(self.documents.restore(request, file_id))
+
+    @route(
+        "POST",
+        "/batch",
+        Access.FILES_WRITE,
+        body=Operations,
+        body_bytes_max=BATCH_JSON_BYTES_MAX,
+        repeatable=True,
+    )
+    def run_batch(self, request: GatewayRequest, operations: Operations) -> Response:
+        """Rename, label, move, delete and restore many files."""
+        return run_operations(request, self.documents, operations)
+
+    @route(
+        "PUT",
+        "/refs/<system:system>/<key:key>/files/<name:name>",
+        Access.FILES_WRITE,
+        query=FileFields,
+        repeatable=True,
+    )
+    def save_by_reference(
+        self, request: GatewayRequest, query: FileFields, system: str, key: str, name: str
+    ) -> Response:
+        """Save the document that another system calls so, the first time as a new file."""
+        reference = checked_reference(system, key, name)
+        upload = receive_content(request, self.blobs, self.documents.content_by_reference(request, reference), query)
+        return saved_response(self.documents.save_by_reference(request, reference, upload))
+
+    @route("GET", "/refs/<system:system>/<key:key>/files", Access.FILES_READ, query=ReferenceListQuery)
+    def list_by_reference(self, request: GatewayRequest, query: ReferenceListQuery, system: str, key: str) -> Any:
+        """One page of the caller's files that carry another system's key."""
+        return self.documents.with_label(request.identity, checked_label(system, key), query)
 
     @route("GET", "/files/<id:file_id>/versions", Access.FILES_READ, query=VersionListQuery)
     def list_versions(self, request: GatewayRequest, query: VersionListQuery, file_id: int) -> Any:
@@ -245,7 +301,7 @@ class Gateway:
         check_if_match(if_match_of(request), file)  # before the bytes are fetched for nothing
         version = self.versions.find(file, number)
         self.versions.put_back(self.blobs, self.versions.content(file, version))
-        return file_response(self.documents.make_current(request, file, version))
+        return saved_response(self.documents.make_current(request, file, version))
 
     @route("POST", "/uploads", Access.FILES_WRITE)
     def create_upload(self, request: GatewayRequest) -> Response:

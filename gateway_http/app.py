@@ -17,6 +17,7 @@ from docsave_services.settings import Settings
 from gateway_http.cors import add_cors_headers, add_preflight_headers
 from gateway_http.problem import error_of, problem_response
 from gateway_http.protocol import CLOSE_CONNECTION_KEY
+from gateway_http.references import routable_path
 from gateway_http.request import GatewayRequest
 from gateway_http.tus import protocol as tus
 
@@ -46,9 +47,9 @@ class GatewayApp:
         return _LoggedBody(request, response, response(environ, start_response), started)
 
     def _answer(self, request: GatewayRequest) -> Response:
-        # Host is not used for routing, so it cannot make routing fail either.
-        adapter = self._url_map.bind("docsave", path_info=request.path)
         try:
+            # Host is not used for routing, so it cannot make routing fail either.
+            adapter = self._url_map.bind("docsave", path_info=routable_path(request.environ["RAW_PATH_INFO"]))
             if request.method == "OPTIONS":
                 return self._options(adapter, request.path)
             provider, values = adapter.match(method=tus.method_of(request))

@@ -15,6 +15,7 @@ from docsave_services.errors import StorageUnavailable, TooLarge
 from docsave_services.log import get_logger
 from docsave_services.settings import Settings
 from docsave_services.storage import CHUNK_BYTES, BlobStore, StagedBlob, StoredBlob
+from gateway_http.digests import Digests
 from gateway_http.limits import STORE_THREADS
 
 _log = get_logger(__name__)
@@ -61,9 +62,13 @@ def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 class BlobWriter:
     """Content on its way into the store. Pieces are gathered into ``CHUNK_BYTES``, so that a small upload costs one
-    call to a thread in all. Leaving the ``with`` block without ``commit`` leaves nothing behind."""
+    call to a thread in all. Leaving the ``with`` block without ``commit`` leaves nothing behind.
+
+    ``digests`` are checked before the content counts; they may be set until the first piece is written.
+    """
 
     def __init__(self, store: BlobStore, size_max: int) -> None:
+        self.digests = Digests()
         self._staged = store.stage()
         self._size_max = size_max
         self._pieces: list[bytes] = []
@@ -78,11 +83,15 @@ class BlobWriter:
         self._pieces.append(piece)
         self._waiting += len(piece)
         if self._waiting >= CHUNK_BYTES:
-            in_thread(_write, self._staged, self._taken())
+            in_thread(_write, self._staged, self.digests, self._taken())
+
+    def keep_nothing(self) -> None:
+        """From now on only count and hash: ``commit`` tells which blob it would have been."""
+        in_thread(self._staged.keep_nothing)
 
     def commit(self) -> StoredBlob:
-        """Make the content durable."""
-        return in_thread(_write_and_commit, self._staged, self._taken())
+        """Make the content durable. ``DigestMismatch`` when it is not what its sender meant; nothing is kept then."""
+        return in_thread(_write_and_commit, self._staged, self.digests, self._taken())
 
     def _taken(self) -> list[bytes]:
         pieces, self._pieces, self._waiting = self._pieces, [], 0
@@ -96,13 +105,15 @@ class BlobWriter:
             in_thread(self._staged.discard)
 
 
-def _write(staged: StagedBlob, pieces: list[bytes]) -> None:
+def _write(staged: StagedBlob, digests: Digests, pieces: list[bytes]) -> None:
     for piece in pieces:
+        digests.update(piece)
         staged.write(piece)
 
 
-def _write_and_commit(staged: StagedBlob, pieces: list[bytes]) -> StoredBlob:
-    _write(staged, pieces)
+def _write_and_commit(staged: StagedBlob, digests: Digests, pieces: list[bytes]) -> StoredBlob:
+    _write(staged, digests, pieces)
+    digests.verify(staged.sha256)
     return staged.commit()
 
 

@@ -6,16 +6,17 @@ from werkzeug.datastructures import Headers
 
 _PREFLIGHT = {
     "Access-Control-Allow-Headers": (
-        "Authorization, Content-Type, Idempotency-Key, If-Match, If-Modified-Since, If-None-Match, If-Range, Range, "
+        "Authorization, Content-Digest, Content-Disposition, Content-Type, Idempotency-Key, If-Match, "
+        "If-Modified-Since, If-None-Match, If-Range, Range, Repr-Digest, "
         "Tus-Resumable, Upload-Checksum, Upload-Defer-Length, Upload-Length, Upload-Metadata, Upload-Offset, "
         "X-HTTP-Method-Override, X-Request-Id, X-Requested-With"
     ),
     "Access-Control-Max-Age": "600",
 }
 _EXPOSED = (
-    "Accept-Ranges, Content-Disposition, Content-Range, Docsave-File-Id, ETag, Location, Repr-Digest, Retry-After, "
-    "Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Defer-Length, "
-    "Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset, X-Request-Id"
+    "Accept-Ranges, Content-Disposition, Content-Range, Docsave-File-Id, ETag, Idempotent-Replayed, Location, "
+    "Repr-Digest, Retry-After, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, "
+    "Upload-Defer-Length, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset, X-Request-Id"
 )
 
 

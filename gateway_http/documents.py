@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 from docsave_services.contracts import (
     FILES,
     Change,
+    ChangeOp,
     File,
     FilePage,
     FolderPage,
     Outcome,
+    Reference,
     StoredFile,
     StoredVersion,
     Usage,
 )
 from docsave_services.domain.folders import ROOT
-from docsave_services.errors import Forbidden, InternalError, InvalidInput, NotFound, error_from_code
+from docsave_services.errors import (
+    BlobMissing,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    PreconditionFailed,
+    QuotaExceeded,
+)
 from docsave_services.nameko_ext import DeadlineRpc, RpcCaller
 from docsave_services.storage import UploadState, blob_key
 from docsave_services.tokens import Identity
 from gateway_http.archive import Member
 from gateway_http.coalescer import Coalescer
 from gateway_http.limits import ARCHIVE_FILES_MAX, ARCHIVE_PAGE
-from gateway_http.preconditions import if_match_of
+from gateway_http.preconditions import check_if_match, if_match_of, optional_if_match_of
+from gateway_http.quota import Allowance, RefusedUsers
 from gateway_http.request import GatewayRequest
-from gateway_http.responses import public_file
-from gateway_http.schemas import ArchiveQuery, FileListQuery, FolderListQuery
-from gateway_http.upload import Upload
+from gateway_http.responses import Saved, public_file
+from gateway_http.schemas import ArchiveQuery, FileListQuery, FilePatch, FolderListQuery, ReferenceListQuery
+from gateway_http.upload import Expected, Upload
+from gateway_http.wanted_change import change_of, saved_by, under_key, with_upload
 
 
 class Documents:
@@ -39,10 +49,12 @@ class Documents:
         call: RpcCaller,
         changes: Coalescer[Change, Outcome],
         lookups: Coalescer[int, StoredFile | None],
+        refused: RefusedUsers,
     ) -> None:
         self._call = call
         self._changes = changes
         self._lookups = lookups
+        self._refused = refused
 
     def find(self, identity: Identity, file_id: int) -> StoredFile:
         """A file that is not in the trash."""
@@ -65,6 +77,11 @@ class Documents:
         owner = identity.user_id if query.user_id is None else query.user_id
         asked = query.model_dump(exclude={"user_id"}, exclude_unset=True)
         page: FilePage = self._call("list", user_id=None if owner == "all" else owner, **asked)
+        return {"items": [public_file(file) for file in page["items"]], "next": page["next"]}
+
+    def with_label(self, identity: Identity, label: str, query: ReferenceListQuery) -> dict[str, Any]:
+        """One page of the caller's files that carry this label."""
+        page: FilePage = self._call("list", user_id=identity.user_id, label=[label], **query.model_dump())
         return {"items": [public_file(file) for file in page["items"]], "next": page["next"]}
 
     def chosen(self, identity: Identity, query: ArchiveQuery) -> list[Member]:
@@ -102,18 +119,41 @@ class Documents:
         page: FolderPage = self._call("folders", user_id=identity.user_id, **query.model_dump())
         return page
 
-    def create(self, request: GatewayRequest, upload: Upload) -> StoredFile:
+    def usage(self, user_id: int) -> Usage:
+        """What a user's files take up, and how much they may."""
+        usage: Usage = self._call("usage", user_id=user_id)
+        return usage
+
+    def new_file(self, request: GatewayRequest) -> Expected:
+        """What to hold a new file of the caller against while it streams."""
+        return Expected(self._allowance(request.identity.user_id, 0))
+
+    def new_content(self, request: GatewayRequest, file_id: int) -> Expected:
+        """The same for new content of a file, which is looked at first: nobody's bytes are taken for nothing."""
+        tags = if_match_of(request)
+        try:
+            file = self.find(request.identity, file_id)
+            check_if_match(tags, file)
+        except (NotFound, PreconditionFailed) as exc:
+            if request.idempotency_key is None:
+                raise
+            return Expected(self._allowance(request.identity.user_id, 0), refusal=exc)
+        return Expected(self._allowance(file["user_id"], file["size"]), file["name"])
+
+    def content_by_reference(self, request: GatewayRequest, reference: Reference) -> Expected:
+        """The same for content of the file that a reference names, whichever that is."""
+        return Expected(self._allowance(request.identity.user_id, None), reference["name"])
+
+    def create(self, request: GatewayRequest, upload: Upload) -> Saved:
         """A new file of the caller."""
-        change = _change(request, "create")
+        change = change_of(request, "create")
         change["user_id"] = request.identity.user_id
-        change["name"] = upload.required_name
-        change["path"] = upload.blob.key
-        change["media_type"] = upload.media_type_or_guess
-        return self._apply(change)
+        change["name"] = upload.name
+        return self._apply_upload(request, change, upload)
 
     def create_once(self, request: GatewayRequest, upload: UploadState, key: str) -> StoredFile:
         """The file of a resumable upload whose content is the blob ``key``. Asking again makes no second one."""
-        change = _change(request, "create")
+        change = change_of(request, "create")
         change["user_id"] = request.identity.user_id
         change["name"] = upload.name
         change["path"] = key
@@ -124,37 +164,43 @@ class Documents:
             change["labels"] = upload.labels
         if upload.change_key is not None:
             change["change_key"] = upload.change_key
-        return self._apply(change)
+        return self._apply(request, change).file
 
-    def usage(self, user_id: int) -> Usage:
-        """What a user's files take up, and how much they may."""
-        usage: Usage = self._call("usage", user_id=user_id)
-        return usage
+    def replace_content(self, request: GatewayRequest, file_id: int, upload: Upload) -> Saved:
+        """New content; the name stays, the media type is that of the content."""
+        change = change_of(request, "update", file_id, if_match_of(request))
+        return self._apply_upload(request, change, upload)
 
-    def replace_content(self, request: GatewayRequest, file_id: int, upload: Upload) -> StoredFile:
-        """New content; the name stays, and so does the media type unless the client says another."""
-        change = _change(request, "update", file_id)
-        change["path"] = upload.blob.key
-        if upload.media_type is not None:
-            change["media_type"] = upload.media_type
-        return self._apply(change)
+    def save_by_reference(self, request: GatewayRequest, reference: Reference, upload: Upload) -> Saved:
+        """Content of the caller's file that another system's reference names; made if there is none."""
+        change = change_of(request, "save", if_match=optional_if_match_of(request))
+        change["user_id"] = request.identity.user_id
+        change["name"] = reference["name"]
+        change["ref"] = reference
+        return self._apply_upload(request, change, upload)
 
-    def rename(self, request: GatewayRequest, file_id: int, name: str) -> StoredFile:
-        """Another name for the same content."""
-        change = _change(request, "update", file_id)
-        change["name"] = name
-        return self._apply(change)
+    def update(self, request: GatewayRequest, file_id: int, patch: FilePatch) -> Saved:
+        """Another name, folder or labels for the same content."""
+        change = change_of(request, "update", file_id, if_match_of(request))
+        change.update(patch.model_dump(exclude_unset=True))  # type: ignore[typeddict-item] # its fields are the change's
+        return self._apply(request, change)
 
-    def delete(self, request: GatewayRequest, file_id: int) -> None:
-        """Into the trash."""
-        self._apply(_change(request, "delete", file_id))
+    def delete(self, request: GatewayRequest, file_id: int, permanent: bool) -> Saved:
+        """Into the trash, or away for good."""
+        op: ChangeOp = "remove" if permanent else "delete"
+        return self._apply(request, change_of(request, op, file_id, if_match_of(request)))
 
-    def make_current(self, request: GatewayRequest, file: StoredFile, version: StoredVersion) -> StoredFile:
+    def restore(self, request: GatewayRequest, file_id: int) -> Saved:
+        """Out of the trash."""
+        return self._apply(request, change_of(request, "restore", file_id, if_match_of(request)))
+
+    def make_current(self, request: GatewayRequest, file: StoredFile, version: StoredVersion) -> Saved:
         """Name, place, labels and content of an earlier version once more, out of the trash if ``file`` lies there.
 
         What its entry does not tell, because it is of the first release, stays as it is now.
         """
-        change = _change(request, "restore" if file["deleted_at"] else "update", file["id"])
+        op: ChangeOp = "restore" if file["deleted_at"] else "update"
+        change = change_of(request, op, file["id"], if_match_of(request))
         change["name"] = version["name"]
         change["path"] = blob_key(version["sha256"])
         change["media_type"] = version.get("media_type")
@@ -162,45 +208,37 @@ class Documents:
             change["folder"] = version["folder"]
         if "labels" in version:
             change["labels"] = version["labels"]
-        tags = if_match_of(request)
-        if tags is not None:
-            change["if_match"] = tags
-        return self._apply(change)
+        return self._apply(request, change)
 
-    def _apply(self, change: Change) -> StoredFile:
-        outcome = self._changes.submit(change)
-        if not outcome["ok"]:
-            raise error_from_code(outcome.get("code", ""), outcome.get("detail", ""), outcome.get("errors"))
-        if "file" not in outcome:
-            raise InternalError
-        return outcome["file"]
+    def apply_all(self, changes: list[Change]) -> list[Outcome]:
+        """Apply many changes in one transaction, an outcome for each."""
+        outcomes: list[Outcome] = self._call("apply", changes=changes)
+        return outcomes
+
+    def _apply(self, request: GatewayRequest, change: Change) -> Saved:
+        under_key(request.idempotency_key, change)
+        return saved_by(change, self._changes.submit(change))
+
+    def _apply_upload(self, request: GatewayRequest, change: Change, upload: Upload) -> Saved:
+        try:
+            return self._apply(request, with_upload(change, upload))
+        except QuotaExceeded:
+            upload.allowance.exceeded()
+            raise
+        except BlobMissing as exc:
+            # It was not kept, because of a refusal that may not hold for a repetition. This is none.
+            raise upload.refusal or exc from exc
+
+    def _allowance(self, user_id: int, replaced: int | None) -> Allowance:
+        return Allowance(user_id, lambda: self.usage(user_id), self._refused, replaced)
 
 
 def _may_see(identity: Identity, file: File) -> bool:
     return identity.is_admin or file["user_id"] == identity.user_id
 
 
-def _change(request: GatewayRequest, op: Any, file_id: int | None = None) -> Change:
-    """What every change says: who acts, with what and from where, whose files it may touch, and a key so that a repeat
-    is applied once."""
-    identity = request.identity
-    change: Change = {
-        "op": op,
-        "by": identity.user_id,
-        "address": request.client_address,
-        "session_id": identity.session_id,
-        "key_id": identity.key_id,
-        "owner": None if identity.is_admin else identity.user_id,
-        "change_key": uuid.uuid4().hex,
-        "request_id": request.request_id,
-    }
-    if file_id is not None:
-        change["file_id"] = file_id
-    return change
-
-
 class DocumentsProvider(DeadlineRpc):
-    """Injects ``Documents``. The waiting lists are the process's, shared by all its requests."""
+    """Injects ``Documents``. Waiting lists, and whose content did not fit, are the process's, for all its requests."""
 
     def __init__(self) -> None:
         super().__init__(FILES)
@@ -214,6 +252,7 @@ class DocumentsProvider(DeadlineRpc):
         self._lookups: Coalescer[int, StoredFile | None] = Coalescer(
             lambda file_ids: self.outside_worker()("get_many", file_ids=file_ids)
         )
+        self._refused = RefusedUsers()
 
     def get_dependency(self, worker_ctx: Any) -> Documents:  # type: ignore[override] # what routes use it for
-        return Documents(super().get_dependency(worker_ctx), self._changes, self._lookups)
+        return Documents(super().get_dependency(worker_ctx), self._changes, self._lookups, self._refused)

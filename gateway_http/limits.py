@@ -35,9 +35,26 @@ KEEPALIVE_SECONDS = 60.0
 HEADER_SECONDS = 15.0
 """From the first byte of a request to the end of its headers; a client that dribbles them is answered 408."""
 
+IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
+
+UNASKED_BYTES_MAX = 1024 * 1024
+"""An upload up to this size goes to the transaction without a question about its owner's quota."""
+
+REFUSED_USERS_MAX = 1000
+REFUSED_SECONDS = 600.0
+"""Whose content did not fit is asked about before each upload for so long."""
+
+SNIFFED_BYTES = 8 * 1024
+"""What is looked at to tell a file's media type."""
+
 URL_BYTES_MAX = 8 * 1024
 HEADER_BYTES_MAX = 64 * 1024
 JSON_BYTES_MAX = 64 * 1024
+
+BATCH_JSON_BYTES_MAX = 1024 * 1024
+OPERATIONS_MAX = 1000
+"""Of ``POST /batch``. As many changes as the files service takes in one transaction."""
+
 QUERY_FIELDS_MAX = 32
 
 IF_MATCH_TAGS_MAX = 100

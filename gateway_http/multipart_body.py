@@ -1,8 +1,9 @@
-"""``multipart/form-data`` as a stream: the one part ``file`` goes on as it arrives, other parts are read past."""
+"""``multipart/form-data`` as a stream: the one part ``file`` goes on as it arrives, wherever the other fields stand."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
@@ -21,12 +22,12 @@ _BOUNDARY_CHARACTERS_MAX = 70
 """RFC 2046, section 5.1.1."""
 
 
+@dataclass(frozen=True, slots=True)
 class FilePart:
-    """The headers of the part ``file``: the name as sent, and its ``Content-Type`` (empty when there is none)."""
+    """What the headers of the part ``file`` say: its name as sent, and the digest of its content."""
 
-    def __init__(self, parameters: dict[str, str], content_type: str) -> None:
-        self.name = file_name_in(parameters)
-        self.content_type = content_type
+    name: str | None
+    digest: str | None
 
 
 def boundary_of(content_type: str) -> str:
@@ -37,33 +38,72 @@ def boundary_of(content_type: str) -> str:
     return boundary
 
 
-def read_file_part(
+def read_form(
     boundary: str,
     pieces: Iterable[bytes],
     begin: Callable[[FilePart], None],
     write: Callable[[bytes], None],
-) -> None:
-    """Hand the part ``file`` to ``begin`` (once, before its content) and its bytes to ``write``.
+    wanted: Container[str] = (),
+) -> dict[str, str]:
+    """Hand the part ``file`` to ``begin`` (once, before its content) and its bytes to ``write``. The ``wanted`` ones of
+    the other fields; fields with other names are read past.
 
-    Raises ``BadMultipart`` for a body that cannot be read, ``InvalidInput`` unless there is exactly one such part,
-    ``TooLarge`` for too many parts or too much text. The last bytes come before the end of the body is known: what
-    was written counts only when this returns.
+    Raises ``BadMultipart`` for a body that cannot be read, ``InvalidInput`` unless there is exactly one such part and
+    for a field given twice, ``TooLarge`` for too many parts or too much text. The last bytes come before the end of the
+    body is known: what was written counts only when this returns.
     """
-    found = False
-    in_file = False
+    form = _Form(begin, write, wanted)
     for event in _events(boundary, pieces):
         if isinstance(event, MultipartSegment):
-            parameters = _parameters(event)
-            in_file = parameters.get("name") == "file"
-            if in_file and found:
+            form.start(event)
+        elif event is not None:
+            form.take(event)
+    return form.fields()
+
+
+class _Form:
+    """Where the bytes of each part go."""
+
+    def __init__(
+        self, begin: Callable[[FilePart], None], write: Callable[[bytes], None], wanted: Container[str]
+    ) -> None:
+        self._begin = begin
+        self._write = write
+        self._wanted = wanted
+        self._found = False
+        self._take: Callable[[bytes], Any] | None = None
+        self._texts: dict[str, bytearray] = {}
+
+    def start(self, segment: MultipartSegment) -> None:
+        """The next part begins."""
+        parameters = _parameters(segment)
+        name = parameters.get("name", "")
+        self._take = None
+        if name == "file":
+            if self._found:
                 raise InvalidInput.for_field("file", "is there twice; send one file a request")
-            if in_file:
-                found = True
-                begin(FilePart(parameters, event.header("Content-Type", "") or ""))
-        elif in_file and event is not None:
-            write(event)
-    if not found:
-        raise InvalidInput.for_field("file", "is missing; send the content as the part named file")
+            self._found = True
+            self._take = self._write
+            self._begin(FilePart(file_name_in(parameters), segment.header("Content-Digest")))
+        elif name in self._wanted:
+            if name in self._texts:
+                raise InvalidInput.for_field(name, "is given twice")
+            self._texts[name] = bytearray()
+            self._take = self._texts[name].extend
+
+    def take(self, data: bytes) -> None:
+        """Bytes of that part."""
+        if self._take is not None:
+            self._take(data)
+
+    def fields(self) -> dict[str, str]:
+        """The texts of the wanted fields, once the form has ended."""
+        if not self._found:
+            raise InvalidInput.for_field("file", "is missing; send the content as the part named file")
+        try:
+            return {name: text.decode("utf-8") for name, text in self._texts.items()}
+        except UnicodeDecodeError as exc:
+            raise BadMultipart("A field of the form is not UTF-8") from exc
 
 
 def _events(boundary: str, pieces: Iterable[bytes]) -> Iterator[Any]:

@@ -31,6 +31,7 @@ class GatewayRequest(Request):
         self.settings = settings
         self.request_id = request_id_from(environ.get("HTTP_X_REQUEST_ID"))
         self.verified_identity: Identity | None = None
+        self.idempotency_key: str | None = None
         self.body: RequestBody = environ["wsgi.input"]
         self.body.stall_seconds = settings.body_timeout_seconds
 
@@ -58,12 +59,12 @@ class GatewayRequest(Request):
             raise Unauthenticated
         return self.verified_identity
 
-    def json_as(self, model: type[ModelT]) -> ModelT:
+    def json_as(self, model: type[ModelT], bytes_max: int = JSON_BYTES_MAX) -> ModelT:
         """The body as ``model``. Raises ``UnsupportedMediaType``, ``TooLarge``, ``BadJson``, ``InvalidInput``."""
         media_type, options = parse_options_header(self.environ["CONTENT_TYPE"])
         if media_type.lower() != "application/json" or options.get("charset", "utf-8").lower() != "utf-8":
             raise UnsupportedMediaType("Send application/json")
-        return validated(model, parse_json(self.body.read_all(JSON_BYTES_MAX, self.settings.body_timeout_seconds)))
+        return validated(model, parse_json(self.body.read_all(bytes_max, self.settings.body_timeout_seconds)))
 
     def query_as(self, model: type[ModelT]) -> ModelT:
         """The query string as ``model``; ``InvalidInput`` names a field that is wrong or unknown."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from werkzeug.wrappers import Response
@@ -35,9 +36,33 @@ def file_response(stored: StoredFile, status: int = 200, headers: Mapping[str, s
     return json_response(public_file(stored), status, {"ETag": etag_of(stored), **(headers or {})})
 
 
-def created_file(stored: StoredFile) -> Response:
-    """201 for a new file."""
-    return file_response(stored, 201, {"Location": f"/files/{stored['id']}"})
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a change led to: the file, whether it is a new one, and whether this is an earlier request's result."""
+
+    file: StoredFile
+    created: bool
+    replayed: bool
+
+
+def saved_response(saved: Saved) -> Response:
+    """The file as the change left it: 201 with its address when it is new, else 200."""
+    headers = replayed_header(saved.replayed)
+    if saved.created:
+        return file_response(saved.file, 201, {"Location": f"/files/{saved.file['id']}", **headers})
+    return file_response(saved.file, headers=headers)
+
+
+def deleted_response(saved: Saved) -> Response:
+    """204 for a file that went."""
+    response = no_content()
+    response.headers.update(replayed_header(saved.replayed))
+    return response
+
+
+def replayed_header(replayed: bool) -> dict[str, str]:
+    """Tells the client of an ``Idempotency-Key`` that nothing happened this time."""
+    return {"Idempotent-Replayed": "true"} if replayed else {}
 
 
 def created_user(user: User) -> Response:

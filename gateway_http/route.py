@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,8 @@ from docsave_services.errors import DocsaveError
 from docsave_services.nameko_ext.request_context import REQUEST_ID_KEY
 from gateway_http.auth import Access, authenticate, authorise
 from gateway_http.deferred import Deferred
+from gateway_http.idempotency import key_in
+from gateway_http.limits import JSON_BYTES_MAX
 from gateway_http.problem import error_of, problem_response
 from gateway_http.request import GatewayRequest
 from gateway_http.responses import json_response
@@ -30,7 +33,8 @@ class HttpRoute(Entrypoint):
     First who asks (401), then whether ``body`` or ``query`` is what the route takes (400, 415, 422), then whether the
     caller may do that (403): the order of CONTRACT, section 8. The method gets the ``GatewayRequest``, what was read
     of body or query, and the URL's values; it returns a ``Response`` or what becomes JSON, or defers either. After one
-    that ``revokes`` something, this process knows of it before it answers.
+    that ``revokes`` something, this process knows of it before it answers. A ``repeatable`` one honours
+    ``Idempotency-Key``.
     """
 
     server = GatewayServer()
@@ -43,6 +47,8 @@ class HttpRoute(Entrypoint):
         body: type[BaseModel] | None = None,
         query: type[BaseModel] | None = None,
         revokes: bool = False,
+        repeatable: bool = False,
+        body_bytes_max: int = JSON_BYTES_MAX,
         **kwargs: Any,
     ) -> None:
         self.method = method
@@ -51,6 +57,8 @@ class HttpRoute(Entrypoint):
         self.body = body
         self.query = query
         self.revokes = revokes
+        self.repeatable = repeatable
+        self.body_bytes_max = body_bytes_max
         super().__init__(expected_exceptions=(DocsaveError, HTTPException), **kwargs)
 
     def get_url_rule(self) -> Rule:
@@ -72,15 +80,8 @@ class HttpRoute(Entrypoint):
             request.verified_identity = authenticate(request, self.access, credentials)
             inputs = self._inputs(request)
             authorise(request, self.access)
-            done = Event()
-            self.container.spawn_worker(
-                self,
-                (request, *inputs),
-                request.path_values,
-                context_data={REQUEST_ID_KEY: request.request_id},
-                handle_result=partial(_hand_back, done),
-            )
-            result = self._result(done)
+            with self._alone(request):
+                result = self._run(request, inputs)
             if isinstance(result, Deferred):
                 result = result.finish()
                 authenticate(request, self.access, credentials)
@@ -89,10 +90,25 @@ class HttpRoute(Entrypoint):
         return result if isinstance(result, Response) else json_response(result)
 
     def _inputs(self, request: GatewayRequest) -> list[BaseModel]:
-        inputs = [] if self.body is None else [request.json_as(self.body)]
+        if self.repeatable:
+            request.idempotency_key = key_in(request.environ)
+        inputs = [] if self.body is None else [request.json_as(self.body, self.body_bytes_max)]
         return inputs if self.query is None else [*inputs, request.query_as(self.query)]
 
-    def _result(self, done: Any) -> Any:
+    def _alone(self, request: GatewayRequest) -> AbstractContextManager[None]:
+        """Beside no other request with the same key. Before the body is read: it need not be kept by two at once."""
+        key = request.idempotency_key
+        return nullcontext() if key is None else self.server.under_way.one_at_a_time(request.identity.user_id, key)
+
+    def _run(self, request: GatewayRequest, inputs: list[BaseModel]) -> Any:
+        done = Event()
+        self.container.spawn_worker(
+            self,
+            (request, *inputs),
+            request.path_values,
+            context_data={REQUEST_ID_KEY: request.request_id},
+            handle_result=partial(_hand_back, done),
+        )
         try:
             return done.wait()
         finally:

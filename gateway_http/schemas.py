@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeVar, get_origin
+from typing import Annotated, Any, Literal, Self, TypeVar, get_origin
 from urllib.parse import parse_qsl
 
 from pydantic import (
@@ -17,9 +17,10 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
-from docsave_services.contracts import VERSIONS_LIMIT_MAX
+from docsave_services.contracts import VERSIONS_LIMIT_MAX, ChangeOp
 from docsave_services.domain.change_filter import TERMS_MAX
 from docsave_services.domain.filters import (
     LABEL_FILTERS_MAX,
@@ -28,10 +29,12 @@ from docsave_services.domain.filters import (
     search_problem,
 )
 from docsave_services.domain.folders import folder_problem
+from docsave_services.domain.labels import labels_problem
 from docsave_services.domain.names import name_problem
-from docsave_services.errors import BadRequest, FieldError, InvalidInput
+from docsave_services.errors import BadJson, BadRequest, FieldError, InvalidInput
 from docsave_services.times import to_text
-from gateway_http.limits import ARCHIVE_IDS_MAX, QUERY_FIELDS_MAX, WAIT_SECONDS_MAX
+from gateway_http.limits import ARCHIVE_IDS_MAX, OPERATIONS_MAX, QUERY_FIELDS_MAX, WAIT_SECONDS_MAX
+from gateway_http.strict_json import parse_json
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -57,6 +60,15 @@ def _flag(value: Any) -> Any:
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
+def _object_in_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_json(value.encode("utf-8", "surrogatepass"))
+    except BadJson as exc:
+        raise ValueError("must be a JSON object of texts") from exc
+
+
 def _moment(value: str) -> str:
     """The time as docsave writes it (UTC, milliseconds), so that services see one form only."""
     # Python reads more than RFC 3339 allows, such as week numbers.
@@ -68,10 +80,10 @@ def _moment(value: str) -> str:
         raise ValueError("is not a time that exists") from exc
 
 
-def _good(check: Callable[[str], str | None]) -> AfterValidator:
-    """Refuses text that ``check`` has something to say about."""
+def _good(check: Callable[[Any], str | None]) -> AfterValidator:
+    """Refuses a value that ``check`` has something to say about."""
 
-    def refuse(value: str) -> str:
+    def refuse(value: Any) -> Any:
         problem = check(value)
         if problem:
             raise ValueError(problem)
@@ -81,7 +93,10 @@ def _good(check: Callable[[str], str | None]) -> AfterValidator:
 
 
 FileName = Annotated[str, _good(name_problem)]
+FolderPath = Annotated[str, _good(folder_problem)]
+Labels = Annotated[dict[str, str], _good(labels_problem)]
 FileId = Annotated[int, Field(ge=1, lt=2**31)]
+Bytes = Annotated[int, BeforeValidator(_whole_number), Field(ge=0, lt=2**63)]
 Moment = Annotated[str, AfterValidator(_moment)]
 
 
@@ -151,19 +166,95 @@ class AuditQuery(_Strict):
 
 
 class FilePatch(_Strict):
-    """``PATCH /files/{id}``."""
+    """``PATCH /files/{id}``: what is not sent stays as it is; labels are replaced as a whole."""
 
-    name: FileName
+    name: FileName = ""
+    folder: FolderPath = ""
+    labels: Labels = {}
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("must have at least one of name, folder and labels")
+        return self
 
 
-class UploadQuery(_Strict):
-    """``POST /files``: the name of a raw body."""
+class FileFields(_Strict):
+    """What may come with new content; None is not said. In a query or a form ``labels`` is the text of an object."""
+
+    folder: FolderPath | None = None
+    labels: Annotated[Labels, BeforeValidator(_object_in_text)] | None = None
+
+    def together_with(self, texts: Mapping[str, str]) -> FileFields:
+        """These, from the query, and those of the form; ``InvalidInput`` for one that is in both."""
+        twice = next((name for name in texts if getattr(self, name) is not None), None)
+        if twice is not None:
+            raise InvalidInput.for_field(twice, "is given twice")
+        return validated(FileFields, texts).model_copy(
+            update=self.model_dump(include={"folder", "labels"}, exclude_none=True)
+        )
+
+
+FILE_FIELDS = tuple(FileFields.model_fields)
+
+
+class UploadQuery(FileFields):
+    """``POST /files``: the name of a raw body, and where the file belongs."""
 
     name: FileName | None = None
 
 
-Bytes = Annotated[int, BeforeValidator(_whole_number), Field(ge=0, lt=2**63)]
-FolderPath = Annotated[str, _good(folder_problem)]
+class Operations(_Strict):
+    """``POST /batch``. Each operation is validated by itself: one that is wrong does not spoil the others."""
+
+    operations: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=OPERATIONS_MAX)]
+
+
+class _Operation(_Strict):
+    op: str
+    id: FileId
+    if_match: Annotated[str, Field(pattern=r"^([0-9a-f]{64}|v[1-9][0-9]{0,9})$")] = ""
+
+
+class Rename(_Operation):
+    """Another name."""
+
+    name: FileName
+
+
+class Label(_Operation):
+    """Other labels, as a whole."""
+
+    labels: Labels
+
+
+class Move(_Operation):
+    """Another folder."""
+
+    folder: FolderPath
+
+
+class Delete(_Operation):
+    """Into the trash."""
+
+
+class Restore(_Operation):
+    """Out of the trash."""
+
+
+OPERATIONS: dict[str, tuple[type[_Operation], ChangeOp]] = {
+    "rename": (Rename, "update"),
+    "label": (Label, "update"),
+    "move": (Move, "update"),
+    "delete": (Delete, "delete"),
+    "restore": (Restore, "restore"),
+}
+
+
+class DeleteQuery(_Strict):
+    """``DELETE /files/{id}``: into the trash, or away for good."""
+
+    permanent: Annotated[bool, BeforeValidator(_flag)] = False
 
 
 class FileListQuery(_Strict):
@@ -188,6 +279,13 @@ class FileListQuery(_Strict):
     )
     deleted: Annotated[bool, BeforeValidator(_flag)] = False
     user_id: Literal["all"] | Annotated[FileId, BeforeValidator(_whole_number)] | None = None
+
+
+class ReferenceListQuery(_Strict):
+    """``GET /refs/{system}/{key}/files``."""
+
+    limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=1000)] = 100
+    after: Annotated[str, Field(max_length=4096)] | None = None
 
 
 class ArchiveQuery(_Strict):

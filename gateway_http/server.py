@@ -18,6 +18,7 @@ from docsave_services.errors import Unavailable
 from docsave_services.log import get_logger
 from docsave_services.settings import Settings
 from gateway_http.app import GatewayApp
+from gateway_http.idempotency import RequestsUnderWay
 from gateway_http.limits import (
     ACCEPT_BACKLOG,
     CUT_SECONDS,
@@ -51,11 +52,20 @@ class HexIdConverter(BaseConverter):
     regex = "[0-9a-f]{32}"
 
 
+class SegmentConverter(BaseConverter):
+    """``<name:…>`` and its siblings: any text between two slashes; what it may be is for the route to say."""
+
+    regex = "[^/]*"
+
+
 CONVERTERS: dict[str, type[BaseConverter]] = {
     "id": NumberConverter,
     "n": NumberConverter,
     "upload": HexIdConverter,
     "session": HexIdConverter,
+    "system": SegmentConverter,
+    "key": SegmentConverter,
+    "name": SegmentConverter,
 }
 
 
@@ -65,6 +75,7 @@ class GatewayServer(WebServer):
 
     def __init__(self) -> None:
         super().__init__()
+        self.under_way = RequestsUnderWay()
         self._connections: list[list[Any]] = []
         self._draining = False
         self._starting = False

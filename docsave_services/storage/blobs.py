@@ -66,24 +66,40 @@ class StagedBlob:
     _hash: hashlib._Hash = field(default_factory=hashlib.sha256)
     _fd: int = -1
     _path: Path | None = None
+    _kept: bool = True
+
+    @property
+    def sha256(self) -> str:
+        """The hash in hexadecimal of what was written so far."""
+        return self._hash.hexdigest()
+
+    def keep_nothing(self) -> None:
+        """From now on only count and hash; what was kept goes. ``commit`` then tells which blob this would be."""
+        self._kept = False
+        self.discard()
 
     def write(self, piece: bytes | memoryview) -> None:
         """Append ``piece``, counting and hashing it."""
-        if self._path is None:
-            self._path = self.store.staging / uuid.uuid4().hex
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o440)
         self._hash.update(piece)
         view = memoryview(piece)
         self.size += len(view)
+        if not self._kept:
+            return
+        if self._path is None:
+            self._path = self.store.staging / uuid.uuid4().hex
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o440)
         while view:
             view = view[os.write(self._fd, view) :]
 
     def commit(self) -> StoredBlob:
         """Make the content durable under its hash. An existing blob is used only after a look at it."""
         self.write(b"")
-        assert self._path is not None  # noqa: S101 - write just set it; for the type checker
+        sha256 = self.sha256
+        if self._path is None:  # told to keep nothing; but equal content may be there
+            with contextlib.suppress(BlobMissing):
+                self.store.reuse(blob_key(sha256))
+            return StoredBlob(blob_key(sha256), self.size, sha256)
         try:
-            sha256 = self._hash.hexdigest()
             os.fsync(self._fd)
             self.store.adopt(self._path, sha256, self.size)
         finally:

@@ -19,7 +19,8 @@ from docsave_services.errors import BlobMissing, UploadExpired
 from docsave_services.log import get_logger
 from docsave_services.storage import CHUNK_BYTES, BlobStore, HeldUpload, UploadState
 from gateway_http.blob_access import in_thread
-from gateway_http.media_types import guess_media_type
+from gateway_http.limits import SNIFFED_BYTES
+from gateway_http.media_types import sniff
 from gateway_http.tus.receiving import RunningHashes
 
 _log = get_logger(__name__)
@@ -52,7 +53,7 @@ def _make_blob(held: HeldUpload, store: BlobStore, hashed: int, digest: hashlib.
             replace(
                 held.state,
                 sha256=digest.hexdigest(),
-                media_type=guess_media_type(held.state.name),
+                media_type=sniff(_head(held.content), held.state.name),
                 change_key=uuid.uuid4().hex,
             )
         )
@@ -63,6 +64,11 @@ def _put_away(held: HeldUpload, file_id: int) -> None:
     if held.state.file_id is None:
         held.save(replace(held.state, file_id=file_id))
     held.finish()
+
+
+def _head(content: Path) -> bytes:
+    with content.open("rb") as file:
+        return file.read(SNIFFED_BYTES)
 
 
 def _go_on(digest: hashlib._Hash, content: Path, hashed: int) -> None:

@@ -379,17 +379,16 @@ def stand_ins(amqp_uri: str, desk: Desk) -> list[ServiceContainer]:
             return self._answer("audit", fields)
 
     def outcome_of(change: dict[str, Any]) -> dict[str, Any]:
-        if change["op"] == "create" and change["change_key"] in desk.made:
-            return {"ok": True, "file": desk.made[change["change_key"]]}
-        if change["op"] == "create":
+        if change["op"] in ("create", "save") and change["change_key"] not in desk.made:
             sha256 = sha256_of_key(change["path"])
             fields = {"user_id": change["user_id"], "name": change["name"], "media_type": change["media_type"]}
             desk.made[change["change_key"]] = desk.row(sha256, 0, **fields)
-            return {"ok": True, "file": desk.made[change["change_key"]]}
+        if change["op"] in ("create", "save"):
+            return {"ok": True, "created": True, "file": desk.made[change["change_key"]]}
         row = desk.rows.get(change["file_id"])
         if row is None or change["owner"] not in (None, row["user_id"]):
             return {"ok": False, "code": "not_found", "detail": "There is nothing here."}
-        return {"ok": True, "file": row}
+        return {"ok": True, "created": False, "file": row}
 
     config = {"AMQP_URI": amqp_uri, "max_workers": 20}
     containers = [ServiceContainer(service, config) for service in (StandInFiles, StandInUsers)]

@@ -184,8 +184,8 @@ class Administrator(Person):
 
 def test_the_life_of_a_session(gateway: GatewayProcess) -> None:
     """Refreshing gives new tokens, a spent one within its grace the same again; logging out ends all at once."""
-    hugo = Person(gateway, "hugo")
-    first = hugo.log_in("hugo", PASSWORD)
+    hugo = Person(gateway, "hugo2")
+    first = hugo.log_in("hugo2", PASSWORD)
     second = gateway.request("POST", "/token/refresh", json={"refresh_token": first["refresh_token"]}).json()
     again = gateway.request("POST", "/token/refresh", json={"refresh_token": first["refresh_token"]}).json()
     assert second["refresh_token"] == again["refresh_token"] != first["refresh_token"]

@@ -6,9 +6,9 @@ import pytest
 
 from docsave_services.errors import BadMultipart, InvalidInput, TooLarge
 from gateway_http.limits import MULTIPART_OVERHEAD_BYTES, MULTIPART_PARTS_MAX, MULTIPART_TEXT_BYTES_MAX
-from gateway_http.multipart_body import FilePart, boundary_of, read_file_part
+from gateway_http.multipart_body import FilePart, boundary_of, read_form
 
-FILE_HEAD = b'Content-Disposition: form-data; name="file"; filename="a.txt"\r\nContent-Type: text/csv\r\n'
+FILE_HEAD = b'Content-Disposition: form-data; name="file"; filename="a.txt"\r\nContent-Digest: sha-256=:eA==:\r\n'
 TEXT_HEAD = b'Content-Disposition: form-data; name="note"\r\n'
 
 
@@ -19,7 +19,7 @@ def form(*parts: tuple[bytes, bytes]) -> bytes:
 def read(pieces: Iterable[bytes]) -> tuple[list[FilePart], bytes]:
     begun: list[FilePart] = []
     written: list[bytes] = []
-    read_file_part("XX", pieces, begun.append, written.append)
+    read_form("XX", pieces, begun.append, written.append)
     return begun, b"".join(written)
 
 
@@ -36,7 +36,7 @@ def test_content_survives_any_cut(content: bytes) -> None:
     cuts: list[list[bytes]] = [bytewise(body), [body], *([body[:i], body[i:]] for i in range(1, len(body)))]
     for pieces in cuts:
         [part], written = read(pieces)
-        assert (part.name, part.content_type, written) == ("a.txt", "text/csv", content)
+        assert (part.name, part.digest, written) == ("a.txt", "sha-256=:eA==:", content)
 
 
 @pytest.mark.parametrize("end", range(1, 12))
@@ -105,7 +105,7 @@ def test_the_file_itself_is_not_held() -> None:
     sizes: list[int] = []
     piece = b"\r\n-" * 40_000
     pieces = [b"--XX\r\n" + FILE_HEAD + b"\r\n", *[piece] * 100, b"\r\n--XX--\r\n"]
-    read_file_part("XX", pieces, lambda part: None, lambda data: sizes.append(len(data)))
+    read_form("XX", pieces, lambda part: None, lambda data: sizes.append(len(data)))
     assert sum(sizes) == len(piece) * 100
     assert max(sizes) <= len(piece) + 8
 
@@ -121,3 +121,28 @@ def test_boundaries_are_read() -> None:
     """Plain and quoted boundaries are understood."""
     assert boundary_of("multipart/form-data; boundary=abc") == "abc"
     assert boundary_of('multipart/form-data; boundary="a b:c"; charset=utf-8') == "a b:c"
+
+
+def fields_of(*parts: tuple[bytes, bytes]) -> dict[str, str]:
+    return read_form("XX", bytewise(form(*parts)), lambda part: None, lambda data: None, ("note", "labels"))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_fields_come_in_any_order(first: bool) -> None:
+    """What is asked for is read, before the file or after it; other fields are not."""
+    texts = [(TEXT_HEAD, "grüße".encode()), (b'Content-Disposition: form-data; name="else"\r\n', b"x")]
+    file = [(FILE_HEAD, b"content")]
+    assert fields_of(*([*texts, *file] if first else [*file, *texts])) == {"note": "grüße"}
+
+
+def test_a_field_twice_is_refused() -> None:
+    """Two values have no meaning."""
+    with pytest.raises(InvalidInput) as caught:
+        fields_of((TEXT_HEAD, b"a"), (FILE_HEAD, b"x"), (TEXT_HEAD, b"b"))
+    assert caught.value.errors[0]["field"] == "note"
+
+
+def test_a_field_that_is_not_text_is_refused() -> None:
+    """Forms are UTF-8."""
+    with pytest.raises(BadMultipart):
+        fields_of((TEXT_HEAD, b"\xff"), (FILE_HEAD, b"x"))

@@ -1,4 +1,4 @@
-"""File names in headers, and media types."""
+"""File names in headers."""
 
 import re
 
@@ -10,7 +10,6 @@ from werkzeug.http import parse_options_header
 from docsave_services.domain.names import name_problem
 from docsave_services.errors import BadRequest
 from gateway_http.content_disposition import attachment, file_name_in, parameters_of
-from gateway_http.media_types import guess_media_type, media_type_of
 
 ODD_NAMES = [
     "report.pdf",
@@ -111,42 +110,3 @@ def test_what_cannot_be_read_is_refused(header: str) -> None:
     """A header with two meanings or none is a bad request."""
     with pytest.raises(BadRequest):
         parameters_of(header)
-
-
-@pytest.mark.parametrize(
-    ("text", "media_type"),
-    [
-        ("text/plain", "text/plain"),
-        ("Image/PNG", "image/png"),
-        ("text/plain; charset=UTF-8", "text/plain; charset=UTF-8"),
-        ("application/vnd.oasis.opendocument.text", "application/vnd.oasis.opendocument.text"),
-        ("", None),
-        ("text", None),
-        ("text/", None),
-        ("text/plain; charset", None),
-        ("text/plain\r\nX-Evil: 1", None),
-        ("text/é", None),
-        ("text/plain, text/html", None),
-        ("a/" + "b" * 300, None),
-    ],
-)
-def test_only_media_types_are_believed(text: str, media_type: str | None) -> None:
-    """What is not a media type is not stored as one."""
-    assert media_type_of(text) == media_type
-
-
-@pytest.mark.parametrize(
-    ("name", "media_type"),
-    [
-        ("a.pdf", "application/pdf"),
-        ("A.PNG", "image/png"),
-        ("a.tar.gz", "application/gzip"),
-        ("a", "application/octet-stream"),
-        (".htaccess", "application/octet-stream"),
-        ("data:text/html,x", "application/octet-stream"),
-        ("a.unknown", "application/octet-stream"),
-    ],
-)
-def test_the_name_suggests_a_media_type(name: str, media_type: str) -> None:
-    """The ending decides; a name is never read as a URL."""
-    assert guess_media_type(name) == media_type
