@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -10,10 +9,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from docsave_services.runtime.environment import ROOT
-from docsave_services.runtime.ports import free_ports
 from tests.integration.gateway_process import Desk, GatewayProcess, bearer, problem_of, stand_ins, stop_all
-from tests.support.programs import Program
+from tests.support.nginx import Nginx
 from tests.support.rabbitmq import Broker
 from tests.support.waiting import wait_until
 
@@ -38,45 +35,11 @@ class Pair:
         self.plain = GatewayProcess(broker.amqp_uri, directory, **shared)
         shared["DATA_DIR"] = str(directory / "data")
         self.handing = GatewayProcess(broker.amqp_uri, directory / "second", ACCEL_REDIRECT="/_blobs/", **shared)
-        self.port, socket_port = free_ports(2)
-        self.url = f"http://127.0.0.1:{self.port}"
         self.blobs_of_nginx = directory / "blobs-of-nginx"
         self.blobs_of_nginx.symlink_to(self.plain.blob_dir)
-        configuration = directory / "nginx.conf"
-        configuration.write_text(self._configuration(directory, socket_port))
-        nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
-        assert nginx is not None, "nginx is not installed"
-        command = [nginx, "-c", str(configuration), "-g", "daemon off;"]
-        self.nginx = Program(command, directory / "nginx.log")
-        wait_until(self._answers, 20)
-
-    def _configuration(self, directory: Path, socket_port: int) -> str:
-        """The one of the containers, with addresses and directories that exist here."""
-        text = (ROOT / "deploy" / "nginx" / "nginx.conf").read_text()
-        temporary = "".join(
-            f"{kind}_temp_path {directory}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        replacements = {
-            "worker_processes auto;": "worker_processes 1;" + (" user root;" if os.geteuid() == 0 else ""),
-            "pid /tmp": f"pid {directory}",
-            "http {": "http {\n" + temporary,
-            "server gateway:8000": f"server 127.0.0.1:{self.handing.port}",
-            "server notifier:8001": "server 127.0.0.1:1",
-            "listen 8000": f"listen 127.0.0.1:{self.port}",
-            "listen 8001": f"listen 127.0.0.1:{socket_port}",
-            "/etc/nginx/tls": str(directory),
-            "/data/blobs/": f"{self.blobs_of_nginx}/",
-        }
-        for before, after in replacements.items():
-            assert before in text
-            text = text.replace(before, after)
-        return text
-
-    def _answers(self) -> bool:
-        try:
-            return requests.get(f"{self.url}/health/live", timeout=5).ok
-        except requests.ConnectionError:
-            return False
+        self.nginx = Nginx(directory, [self.handing.port], replace={"/data/blobs/": f"{self.blobs_of_nginx}/"})
+        self.url = self.nginx.url
+        wait_until(lambda: requests.get(f"{self.url}/health/live", timeout=5).ok, 20)
 
     def both(self, file_id: int, method: str = "GET", **headers: str) -> tuple[requests.Response, requests.Response]:
         """The same request sent to the plain gateway, and through nginx to the other one."""

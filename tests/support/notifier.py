@@ -228,8 +228,9 @@ def _answers(url: str) -> bool:
 class Bridge:
     """The notifier as a process of its own."""
 
-    def __init__(self, amqp_uri: str, directory: Path) -> None:
-        self.port = free_port()
+    def __init__(self, amqp_uri: str, directory: Path, port: int | None = None, **settings: str) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         environment = {
             "DOCSAVE_AMQP_URI": amqp_uri,
@@ -237,6 +238,7 @@ class Bridge:
             "DOCSAVE_DATA_DIR": str(directory),
             "DOCSAVE_SECRET_KEY": SECRET,
             "PYTHONWARNINGS": "ignore",
+            **settings,
         }
         command = ["run", "--config", "config.yml", "notifier_bridge.service:Notifier"]
         starter = [sys.executable, "-c", "from nameko.cli.main import main; main()", *command]
@@ -245,6 +247,15 @@ class Bridge:
     def wait_ready(self) -> None:
         """Until its port answers."""
         wait_until(lambda: _answers(f"{self.url}/health/live"), 20)
+
+    def wait_following(self) -> None:
+        """Until it knows the journal and lets people in."""
+        wait_until(lambda: "journal_followed" in self.output(), 30)
+
+    def memory_bytes(self) -> int:
+        """What the process holds at this moment."""
+        status = Path(f"/proc/{self.program.process.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
     def output(self) -> str:
         """Its log."""
