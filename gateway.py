@@ -31,7 +31,6 @@ from gateway_http.documents import DocumentsProvider
 from gateway_http.download import content_response
 from gateway_http.limits import BATCH_JSON_BYTES_MAX
 from gateway_http.operations import run_operations
-from gateway_http.preconditions import check_if_match, if_match_of
 from gateway_http.readiness import Readiness, ReadinessProvider
 from gateway_http.references import checked_label, checked_reference
 from gateway_http.request import GatewayRequest
@@ -294,11 +293,10 @@ class Gateway:
         file = self.documents.find_any(request.identity, file_id)
         return content_response(request, self.versions.content(file, self.versions.find(file, number)))
 
-    @route("POST", "/files/<id:file_id>/versions/<n:number>/restore", Access.FILES_WRITE)
+    @route("POST", "/files/<id:file_id>/versions/<n:number>/restore", Access.FILES_WRITE, repeatable=True)
     def restore_version(self, request: GatewayRequest, file_id: int, number: int) -> Response:
         """Make a version the current one, as a new version."""
-        file = self.documents.find_any(request.identity, file_id)
-        check_if_match(if_match_of(request), file)  # before the bytes are fetched for nothing
+        file = self.documents.find_to_restore(request, file_id)
         version = self.versions.find(file, number)
         self.versions.put_back(self.blobs, self.versions.content(file, version))
         return saved_response(self.documents.make_current(request, file, version))

@@ -194,13 +194,23 @@ class Documents:
         """Out of the trash."""
         return self._apply(request, change_of(request, "restore", file_id, if_match_of(request)))
 
+    def find_to_restore(self, request: GatewayRequest, file_id: int) -> StoredFile:
+        """A file, also one in the trash, that fits ``If-Match``: looked at before content is copied for nothing.
+
+        With an ``Idempotency-Key`` only the transaction can tell, for an earlier request may have changed the file.
+        """
+        tags = if_match_of(request)
+        file = self.find_any(request.identity, file_id)
+        if request.idempotency_key is None:
+            check_if_match(tags, file)
+        return file
+
     def make_current(self, request: GatewayRequest, file: StoredFile, version: StoredVersion) -> Saved:
         """Name, place, labels and content of an earlier version once more, out of the trash if ``file`` lies there.
 
         What its entry does not tell, because it is of the first release, stays as it is now.
         """
-        op: ChangeOp = "restore" if file["deleted_at"] else "update"
-        change = change_of(request, op, file["id"], if_match_of(request))
+        change = change_of(request, "update", file["id"], if_match_of(request))
         change["name"] = version["name"]
         change["path"] = blob_key(version["sha256"])
         change["media_type"] = version.get("media_type")
@@ -208,7 +218,10 @@ class Documents:
             change["folder"] = version["folder"]
         if "labels" in version:
             change["labels"] = version["labels"]
-        return self._apply(request, change)
+        under_key(request.idempotency_key, change)
+        if file["deleted_at"]:
+            change["op"] = "restore"  # not so in a repetition, which finds the file where the first request put it
+        return saved_by(change, self._changes.submit(change))
 
     def apply_all(self, changes: list[Change]) -> list[Outcome]:
         """Apply many changes in one transaction, an outcome for each."""

@@ -219,6 +219,18 @@ def test_restoring_honours_if_match(archive: Archive, plan: dict[str, Any]) -> N
     assert (answer.status_code, answer.json()["version"]) == (200, 4)
 
 
+def test_restoring_again_with_the_same_key_answers_the_same(archive: Archive, plan: dict[str, Any]) -> None:
+    """Also out of the trash, where the repetition finds the file in another state; another version is refused."""
+    archive.ask("DELETE", f"/files/{plan['id']}")
+    headers = {"Idempotency-Key": f"again {plan['id']}", "If-Match": '"v4"'}
+    first, again = (archive.ask("POST", path_of(plan, "/1/restore"), headers=headers) for _ in range(2))
+    assert (first.status_code, first.json()["version"]) == (200, 5)
+    assert (again.status_code, again.json()["version"]) == (200, 5)
+    other = archive.ask("POST", path_of(plan, "/3/restore"), headers=headers)
+    problem_of(other, 422, "idempotency_key_reused")
+    assert archive.ask("GET", f"/files/{plan['id']}").json()["version"] == 5
+
+
 def test_a_file_in_the_trash_has_its_versions_and_comes_back_as_one(archive: Archive, plan: dict[str, Any]) -> None:
     """Listed and sent as before; the deletion has no content; restoring a version takes the file out of the trash."""
     assert archive.ask("DELETE", f"/files/{plan['id']}").status_code == 204
