@@ -39,7 +39,8 @@ faults: $(VENV)/dev.stamp test-programs
 
 # Figures of this machine, on a system of its own: a few minutes, 6 GB of disk.
 bench: $(VENV)/dev.stamp test-programs
-	@$(BIN)/python -m tests.bench.files $(ARGS)
+	@$(BIN)/python -m tests.bench.files
+	@$(BIN)/python -m tests.bench.notifications
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
