@@ -20,6 +20,7 @@ from tests.integration.gateway_process import (
     Desk,
     GatewayProcess,
     bearer,
+    problem_in,
     problem_of,
     read_to_end,
     stand_ins,
@@ -125,6 +126,18 @@ def test_creation_with_the_first_piece(client: TusClient) -> None:
     answer = client.create(10, b"12345", **{"Upload-Checksum": checksum(b"12345")})
     assert (answer.status_code, answer.headers["Upload-Offset"]) == (201, "5")
     assert client.offset(answer.headers["Location"]) == 5
+
+
+def test_a_creation_whose_content_is_refused_leaves_nothing(gateway: GatewayProcess, client: TusClient) -> None:
+    """Nobody would know the address of what a damaged or broken POST left behind."""
+    before = gateway.uploads()
+    problem_of(client.create(3, b"123", **{"Upload-Checksum": checksum(b"124")}), 460, "checksum_mismatch")
+    problem_of(client.create(3, b"1234"), 413, "too_large")
+    said = {**client.headers, "Content-Type": PIECE, "Upload-Length": "9", "Upload-Metadata": metadata(filename="a")}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in {**said, "Host": "x", "Content-Length": "9"}.items())
+    answer = gateway.raw(f"POST /uploads HTTP/1.1\r\n{lines}\r\n123".encode(), then_close_writing=True)
+    assert problem_in(answer)["code"] == "body_truncated"
+    assert gateway.uploads() == before
 
 
 def test_a_length_that_comes_later(gateway: GatewayProcess, client: TusClient, desk: Desk) -> None:
