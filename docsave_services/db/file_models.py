@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from docsave_services.db.models import TABLE_OPTIONS, Base, UtcDateTime
+from docsave_services.db.models import TABLE_OPTIONS, Base, ExactText, UtcDateTime
 from docsave_services.domain.labels import LABEL_CHARACTERS_MAX, VALUE_CHARACTERS_MAX
 from docsave_services.domain.names import NAME_CHARACTERS_MAX
 from docsave_services.domain.references import KEY_CHARACTERS_MAX, SYSTEM_CHARACTERS_MAX
@@ -24,7 +24,7 @@ class FileLabelRow(Base):
     file_id: Mapped[int] = mapped_column(Integer, ForeignKey("file.id"), primary_key=True, autoincrement=False)
     label: Mapped[str] = mapped_column(String(LABEL_CHARACTERS_MAX), primary_key=True)
     user_id: Mapped[int | None] = mapped_column(Integer)
-    value: Mapped[str] = mapped_column(String(VALUE_CHARACTERS_MAX))
+    value: Mapped[str] = mapped_column(ExactText(VALUE_CHARACTERS_MAX))
 
 
 class FileRefRow(Base):
@@ -35,8 +35,8 @@ class FileRefRow(Base):
 
     user_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     system: Mapped[str] = mapped_column(String(SYSTEM_CHARACTERS_MAX), primary_key=True)
-    ref_key: Mapped[str] = mapped_column(String(KEY_CHARACTERS_MAX), primary_key=True)
-    name: Mapped[str] = mapped_column(String(NAME_CHARACTERS_MAX), primary_key=True)
+    ref_key: Mapped[str] = mapped_column(ExactText(KEY_CHARACTERS_MAX), primary_key=True)
+    name: Mapped[str] = mapped_column(ExactText(NAME_CHARACTERS_MAX), primary_key=True)
     file_id: Mapped[int] = mapped_column(Integer, ForeignKey("file.id"), index=True)
 
 
@@ -47,7 +47,7 @@ class IdempotencyKeyRow(Base):
     __table_args__ = (TABLE_OPTIONS,)
 
     user_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    key: Mapped[str] = mapped_column(String(IDEMPOTENCY_KEY_CHARACTERS), primary_key=True)
+    key: Mapped[str] = mapped_column(ExactText(IDEMPOTENCY_KEY_CHARACTERS), primary_key=True)
     fingerprint: Mapped[str] = mapped_column(String(64))
     result: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

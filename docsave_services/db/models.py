@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -50,6 +50,20 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
         return None if value is None else value.replace(tzinfo=UTC)
+
+
+class ExactText(TypeDecorator[str]):
+    """Text in which spaces at the end count: what is found by it must be what was asked for. MariaDB's usual
+    collations take ``"a"`` and ``"a "`` for the same."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Any) -> Any:
+        if dialect.name not in ("mysql", "mariadb"):
+            return dialect.type_descriptor(self.impl)
+        collation = "utf8mb4_nopad_bin" if dialect.is_mariadb else "utf8mb4_0900_bin"
+        return dialect.type_descriptor(mysql.VARCHAR(cast(String, self.impl).length, collation=collation))
 
 
 BigId = BigInteger().with_variant(Integer(), "sqlite")
@@ -103,7 +117,7 @@ class FileRow(Base):
             for column in ("name_key", "size", "created_at", "updated_at", "folder")
         ),
         Index("ix_file_path", "path"),
-        Index("ix_file_deleted_at", "trashed", "deleted_at"),
+        Index("ix_file_deleted_at", "deleted_at"),
         NEVER_REUSE_IDS,
     )
 
@@ -121,7 +135,7 @@ class FileRow(Base):
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
     deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     trashed: Mapped[bool] = mapped_column(Boolean)
-    folder: Mapped[str] = mapped_column(String(FOLDER_CHARACTERS))
+    folder: Mapped[str] = mapped_column(ExactText(FOLDER_CHARACTERS))
     labels: Mapped[str | None] = mapped_column(Text)
 
 

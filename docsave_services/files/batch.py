@@ -151,15 +151,16 @@ class Batch:
 
     def _save(self, change: Change) -> StoredFile:
         row = self._saved_row(change)
+        reference = {change["ref"]["system"]: change["ref"]["key"]}
         if row is None:
-            system, key = change["ref"]["system"], change["ref"]["key"]
-            labels = {system: key, **change.get("labels", {})}
-            file = self._create({**change, "labels": labels})
+            file = self._create({**change, "labels": {**reference, **change.get("labels", {})}})
             self._references.add(change, self._new[-1].row)
             return file
         # Whoever saves by a reference says the content; the name that people gave the file since is theirs.
         content: Change = {**change, "file_id": row.id}
         content.pop("name")
+        if "labels" in change:
+            content["labels"] = {**reference, **change["labels"]}
         return self._restore(content) if row.trashed else self._update(content)
 
     def _saved_row(self, change: Change) -> FileRow | None:

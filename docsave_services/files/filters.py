@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
 from docsave_services.db.file_models import FileLabelRow
 from docsave_services.db.models import FileRow
@@ -23,6 +23,9 @@ from docsave_services.files.rows import name_key
 from docsave_services.times import from_text
 
 _LARGEST = 2**63
+
+Column = Callable[[Any], Any]
+"""How a column is written in a condition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,40 +62,65 @@ class FileFilters:
         return cls(**{**values, "label": tuple(values.get("label", ()))})
 
     def conditions(self) -> Iterator[ColumnElement[bool]]:
-        """One condition on ``file`` for each filter."""
-        if self.q:
-            yield FileRow.name_key.contains(name_key(self.q), autoescape=True)
-        if self.folder is not None and not (self.recursive and self.folder == ROOT):
-            yield in_folder(self.folder, self.recursive)
-        if self.media_type is not None:
-            yield _of_media_type(self.media_type)
-        yield from map(_labelled, self.label)
-        yield from self._within_bounds()
+        """What a row of ``file`` must fulfil; no index is used for it, but for labels."""
+        for text in self.label:
+            yield _labels(text).where(FileLabelRow.file_id == FileRow.id).exists()
+        for one in self._on_columns(_without_index):
+            yield and_(*one)
 
-    def _within_bounds(self) -> Iterator[ColumnElement[bool]]:
+    def searches(self, user_id: int, deleted: bool) -> Iterator[Select[int]]:
+        """For each filter, the ids of a user's files that fit it, each found by the index made for it."""
+        for text in self.label:
+            yield _labels(text).where(FileLabelRow.user_id == user_id)
+        listed = select(FileRow.id).where(FileRow.user_id == user_id, FileRow.trashed == deleted)
+        for one in self._on_columns(lambda column: column):
+            yield listed.where(*one)
+
+    def _on_columns(self, the: Column) -> Iterator[list[ColumnElement[bool]]]:
+        """The conditions of each filter; first those that an index answers, last the one that none does."""
+        if self.folder is not None and not (self.recursive and self.folder == ROOT):
+            yield in_folder(the(FileRow.folder), self.folder, self.recursive)
+        for bounds in (self._size, self._created, self._updated):
+            if one := list(bounds(the)):
+                yield one
+        if self.q:
+            yield [FileRow.name_key.contains(name_key(self.q), autoescape=True)]
+        if self.media_type is not None:
+            yield [_of_media_type(self.media_type)]
+
+    def _size(self, the: Column) -> Iterator[ColumnElement[bool]]:
         if self.size_min is not None:
-            yield FileRow.size >= self.size_min
+            yield the(FileRow.size) >= self.size_min
         if self.size_max is not None:
-            yield FileRow.size <= self.size_max
-        for column, after, before in (
-            (FileRow.created_at, "created_after", "created_before"),
-            (FileRow.updated_at, "updated_after", "updated_before"),
-        ):
-            if (text := getattr(self, after)) is not None:
-                yield column >= from_text(after, text)
-            if (text := getattr(self, before)) is not None:
-                yield column < from_text(before, text)
+            yield the(FileRow.size) <= self.size_max
+
+    def _created(self, the: Column) -> Iterator[ColumnElement[bool]]:
+        if self.created_after is not None:
+            yield the(FileRow.created_at) >= from_text("created_after", self.created_after)
+        if self.created_before is not None:
+            yield the(FileRow.created_at) < from_text("created_before", self.created_before)
+
+    def _updated(self, the: Column) -> Iterator[ColumnElement[bool]]:
+        if self.updated_after is not None:
+            yield the(FileRow.updated_at) >= from_text("updated_after", self.updated_after)
+        if self.updated_before is not None:
+            yield the(FileRow.updated_at) < from_text("updated_before", self.updated_before)
 
 
 NO_FILTERS = FileFilters()
 
 
-def in_folder(folder: str, recursive: bool) -> ColumnElement[bool]:
-    """In that folder or, when ``recursive``, anywhere below it."""
+def in_folder(column: Any, folder: str, recursive: bool) -> list[ColumnElement[bool]]:
+    """In that folder or, when ``recursive``, anywhere below it: one range of an index either way."""
     if not recursive:
-        return FileRow.folder == folder
-    # All that begins with "folder/": "0" comes after "/" in the order of characters.
-    return or_(FileRow.folder == folder, and_(FileRow.folder > f"{folder}/", FileRow.folder < f"{folder}0"))
+        return [column == folder]
+    # What begins with "folder/" ends before "folder0"; the range also has "folder 2", which the last condition drops.
+    return [column >= folder, column < f"{folder}0", or_(column == folder, column > f"{folder}/")]
+
+
+def _without_index(column: Any) -> ColumnElement[Any]:
+    """The same value, but no index is used for it: SQLite would find what fits by one and then sort all of that."""
+    return func.coalesce(column, column)
 
 
 def _of_media_type(wanted: str) -> ColumnElement[bool]:
@@ -102,10 +130,10 @@ def _of_media_type(wanted: str) -> ColumnElement[bool]:
     return or_(media_type == lowered, media_type.startswith(f"{lowered};", autoescape=True))
 
 
-def _labelled(text: str) -> ColumnElement[bool]:
+def _labels(text: str) -> Select[int]:
     label, value = label_filter(text)
-    found = select(FileLabelRow.file_id).where(FileLabelRow.file_id == FileRow.id, FileLabelRow.label == label)
-    return (found if value is None else found.where(FileLabelRow.value == value)).exists()
+    found = select(FileLabelRow.file_id).where(FileLabelRow.label == label)
+    return found if value is None else found.where(FileLabelRow.value == value)
 
 
 def _unknown(_value: Any) -> str | None:

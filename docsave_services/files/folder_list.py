@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import false, func, select
 from sqlalchemy.orm import Session
 
 from docsave_services.contracts import FolderPage
@@ -35,13 +35,13 @@ def list_folders(session: Session, query: FolderQuery) -> FolderPage:
     _check(query)
     statement = (
         select(FileRow.folder, func.count())
-        .where(FileRow.user_id == query.user_id, FileRow.trashed.is_(False))
+        .where(FileRow.user_id == query.user_id, FileRow.trashed == false())
         .group_by(FileRow.folder)
         .order_by(FileRow.folder)
         .limit(query.limit + 1)
     )
     if query.under != ROOT:
-        statement = statement.where(in_folder(query.under, recursive=True))
+        statement = statement.where(*in_folder(FileRow.folder, query.under, recursive=True))
     if query.after is not None:
         statement = statement.where(FileRow.folder > list_cursor.decode(query.after, _CURSOR, str)[0])
     rows = session.execute(statement).all()

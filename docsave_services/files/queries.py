@@ -28,6 +28,6 @@ def get_many(session: Session, file_ids: Sequence[int]) -> list[StoredFile | Non
     if not isinstance(file_ids, list) or len(file_ids) > BATCH_MAX:
         raise InvalidInput.for_field("file_ids", f"must be a list of at most {BATCH_MAX} ids")
     wanted = {i for i in file_ids if isinstance(i, int) and not isinstance(i, bool) and 0 < i < 2**31}
-    query = select(FileRow).where(FileRow.id.in_(wanted), FileRow.trashed.is_(False))
-    found = {row.id: as_file(row) for row in session.scalars(query)} if wanted else {}
+    rows = session.scalars(select(FileRow).where(FileRow.id.in_(wanted))).all() if wanted else ()
+    found = {row.id: as_file(row) for row in rows if not row.trashed}
     return [found.get(i) if type(i) is int else None for i in file_ids]

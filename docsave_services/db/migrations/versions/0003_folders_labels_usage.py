@@ -19,7 +19,7 @@ ROWS_AT_ONCE = 1000
 
 def upgrade() -> None:
     op.add_column("file", sa.Column("trashed", sa.Boolean(), nullable=False, server_default=sa.false()))
-    op.add_column("file", sa.Column("folder", sa.String(length=512), nullable=False, server_default=""))
+    op.add_column("file", sa.Column("folder", _exact_text(512), nullable=False, server_default=""))
     op.add_column("file", sa.Column("labels", sa.Text(), nullable=True))
     op.add_column("file_event", sa.Column("folder", sa.String(length=512), nullable=False, server_default=""))
     op.add_column("file_event", sa.Column("labels", sa.Text(), nullable=True))
@@ -29,7 +29,7 @@ def upgrade() -> None:
     op.create_index("ix_file_list", "file", ["user_id", "trashed", "id"])
     for column in LISTED:
         op.create_index(f"ix_file_list_{column}", "file", ["user_id", "trashed", column, "id"])
-    op.create_index("ix_file_deleted_at", "file", ["trashed", "deleted_at"])
+    op.create_index("ix_file_deleted_at", "file", ["deleted_at"])
     op.drop_index("ix_file_user_id_name_key", "file")
 
     op.create_table(
@@ -37,7 +37,7 @@ def upgrade() -> None:
         sa.Column("file_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("label", sa.String(length=64), nullable=False),
         sa.Column("user_id", sa.Integer(), nullable=True),
-        sa.Column("value", sa.String(length=255), nullable=False),
+        sa.Column("value", _exact_text(255), nullable=False),
         sa.ForeignKeyConstraint(["file_id"], ["file.id"], name=op.f("fk_file_label_file_id")),
         sa.PrimaryKeyConstraint("file_id", "label", name=op.f("pk_file_label")),
         **OPTIONS,
@@ -47,8 +47,8 @@ def upgrade() -> None:
         "file_ref",
         sa.Column("user_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("system", sa.String(length=64), nullable=False),
-        sa.Column("ref_key", sa.String(length=255), nullable=False),
-        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("ref_key", _exact_text(255), nullable=False),
+        sa.Column("name", _exact_text(255), nullable=False),
         sa.Column("file_id", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["file_id"], ["file.id"], name=op.f("fk_file_ref_file_id")),
         sa.PrimaryKeyConstraint("user_id", "system", "ref_key", "name", name=op.f("pk_file_ref")),
@@ -58,7 +58,7 @@ def upgrade() -> None:
     op.create_table(
         "idempotency_key",
         sa.Column("user_id", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("key", sa.String(length=255), nullable=False),
+        sa.Column("key", _exact_text(255), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("result", sa.Text(), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
@@ -109,6 +109,14 @@ def downgrade() -> None:
         ("file", "trashed"),
     ):
         op.drop_column(table, column)
+
+
+def _exact_text(length: int) -> Any:
+    """Text in which spaces at the end count, as in SQLite."""
+    dialect: Any = op.get_bind().dialect
+    if dialect.name == "sqlite":
+        return sa.String(length=length)
+    return mysql.VARCHAR(length, collation="utf8mb4_nopad_bin" if dialect.is_mariadb else "utf8mb4_0900_bin")
 
 
 def _fill_columns() -> None:
