@@ -37,6 +37,8 @@ class Settings:
     secret_key: str = field(repr=False)
     secret_key_previous: str = field(default="", repr=False)
     trusted_proxies: tuple[str, ...] = ()
+    sweep_grace_hours: int = 24
+    trash_days: int = 0
     require_if_match: bool = False
     accel_redirect: str = ""
     upload_life_seconds: float = 24 * 3600.0
@@ -78,6 +80,8 @@ class Settings:
             secret_key=_secret_key(text, "secret_key"),
             secret_key_previous=_secret_key(text, "secret_key_previous"),
             trusted_proxies=_networks(text, "trusted_proxies"),
+            sweep_grace_hours=_integer(text, "sweep_grace_hours", 1, 10 * 365 * 24),
+            trash_days=_integer(text, "trash_days", 0, 100 * 365),
             require_if_match=_switch(text, "require_if_match"),
             accel_redirect=_location(text, "accel_redirect"),
             upload_life_seconds=float(_integer(text, "upload_life_seconds", 1, 365 * 24 * 3600)),

@@ -48,7 +48,7 @@ def _blob_sizes(store: BlobStore, keys: Sequence[object]) -> dict[str, int]:
     for key in keys:
         if isinstance(key, str):
             try:
-                sizes[key] = store.size_of(key)
+                sizes[key] = store.claim(key)
             except BlobMissing:
                 continue  # the change that names it is refused
     return sizes

@@ -55,10 +55,10 @@ def remember_progress(session: Session, through: str) -> None:
         session.merge(BackupProgressRow(id=1, epoch=cursor.epoch, event_id=cursor.event_id))
 
 
-def copied_through(session: Session) -> int:
-    """The newest journal entry up to which all content is safe in the backup; 0 when nobody said so."""
+def copied_through(session: Session) -> int | None:
+    """The newest entry of this journal up to which all content is safe in the backup; None when nobody said so."""
     row = session.get(BackupProgressRow, 1)
-    return row.event_id if row is not None and row.epoch == journal.head(session).epoch else 0
+    return row.event_id if row is not None and row.epoch == journal.head(session).epoch else None
 
 
 def _pair(item: Any) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import delete, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from docsave_services.contracts import Change, FileEvent, Outcome
@@ -76,6 +76,12 @@ class EarlierRequests:
                 self._session.delete(row)
         self._session.flush()
         return [row for row in rows if row.created_at > self._moment - KEPT]
+
+
+def count_old_requests(session: Session, moment: datetime) -> int:
+    """How many keys no longer count."""
+    query = select(func.count()).select_from(IdempotencyKeyRow).where(IdempotencyKeyRow.created_at <= moment - KEPT)
+    return session.scalars(query).one()
 
 
 def forget_old_requests(session: Session, moment: datetime) -> int:

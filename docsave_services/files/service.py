@@ -30,6 +30,8 @@ from docsave_services.files.folder_list import FOLDERS_MAX, FolderQuery, list_fo
 from docsave_services.files.lists import FileQuery, list_files
 from docsave_services.files.outbox import Outbox, OutboxHandle
 from docsave_services.files.protection import mark_protected, remember_progress
+from docsave_services.files.sweeper import INTERVAL_SECONDS as SWEEP_INTERVAL_SECONDS
+from docsave_services.files.sweeper import Sweeper, SweeperProvider
 from docsave_services.files.usage import usage_of
 from docsave_services.files.validation import checked_filter
 from docsave_services.nameko_ext import PromptStop, RequestContext, rpc
@@ -60,6 +62,7 @@ class FilesService:
     request_id: str | None = RequestContext()
     prompt_stop = PromptStop()
     outbox: OutboxHandle = Outbox()
+    sweeper: Sweeper = SweeperProvider()
 
     @rpc
     def apply(self, changes: Changes) -> Outcomes:
@@ -198,6 +201,13 @@ class FilesService:
         return self.db.read(lambda s: usage_of(s, user_id))
 
     @rpc
+    def sweep(self, dry_run: bool = True) -> dict[str, Any]:
+        """What the sweeper would remove now; without ``dry_run`` one pass of it, and what that did."""
+        if type(dry_run) is not bool:
+            raise InvalidInput.for_field("dry_run", "must be true or false")
+        return self.sweeper.preview() if dry_run else self.sweeper.sweep(self.outbox.hand_over)
+
+    @rpc
     def health(self) -> dict[str, str]:
         """Whether the database answers."""
         return check_database(self.db)
@@ -206,6 +216,11 @@ class FilesService:
     def relay(self) -> None:
         """Dispatch the events that a crash or an absent broker left behind."""
         self.outbox.relay()
+
+    @timer(interval=SWEEP_INTERVAL_SECONDS)
+    def sweep_regularly(self) -> None:
+        """Remove what nobody needs."""
+        self.sweeper.sweep_in_turn(self.outbox.hand_over)
 
     def _apply(self, changes: Changes) -> Outcomes:
         applied = apply_changes(self.db, BlobStore(self.settings.blob_dir), changes)

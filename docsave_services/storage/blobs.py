@@ -9,28 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import os
 import re
-import time
 import uuid
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from docsave_services.errors import BlobDamaged, BlobMissing
-from docsave_services.log import get_logger
 from docsave_services.storage.durable import DurableDirectories, fsync_directory, make_directories
 from docsave_services.storage.reading import part_pieces, verified_pieces
-
-_log = get_logger(__name__)
-
-DEAD_AFTER_SECONDS = 24 * 3600.0
-"""An unfinished upload that nobody has written to for so long is swept. Age alone decides, for other processes write
-here too; a living upload is cut when it stalls for seconds. One swept all the same fails and leaves nothing."""
-
-SWEPT_MAX = 10_000
-"""Unfinished uploads looked at in one ``prepare``, so that a start is never long."""
 
 _KEY = re.compile(r"([0-9a-f]{2})/([0-9a-f]{2})/([0-9a-f]{64})")
 
@@ -122,14 +110,12 @@ class BlobStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.staging = root / "staging"
+        self.condemned = root / "condemned"
         self._directories = DurableDirectories(root)
 
     def prepare(self) -> None:
-        """Create the directories a writer needs, and sweep the uploads that died with their process long ago."""
+        """Create the directories a writer needs."""
         make_directories(self.staging)
-        with os.scandir(self.staging) as entries:
-            for entry in itertools.islice(entries, SWEPT_MAX):
-                _remove_if_dead(entry)
 
     def stage(self) -> StagedBlob:
         """Begin a new blob."""
@@ -137,17 +123,50 @@ class BlobStore:
 
     def size_of(self, key: str) -> int:
         """Size in bytes; ``BlobMissing`` when the store has no such blob."""
+        for path in self._places(key):
+            with contextlib.suppress(FileNotFoundError):
+                return path.stat().st_size
+        raise BlobMissing
+
+    def claim(self, key: str) -> int:
+        """The size in bytes of content that a row is about to name; ``BlobMissing`` when the store has no such blob.
+
+        Whoever saved the content made it durable and relied on it. This call says so once more, for a call that was
+        long under way, and fetches back what the sweeper has just taken aside.
+        """
+        path = self._path(key)
+        for _ in range(2):
+            try:
+                os.utime(path)
+                return path.stat().st_size
+            except FileNotFoundError:
+                self.recall(key)
+            except OSError:
+                break  # we may only read this store
+        return self.size_of(key)
+
+    def recall(self, key: str) -> bool:
+        """Give a blob that the sweeper has taken aside its place again, durably; False when it has taken none.
+
+        A blob that is in that place already stays. The name aside is left to the sweeper.
+        """
+        path = self._path(key)
         try:
-            return self._path(key).stat().st_size
-        except FileNotFoundError as exc:
-            raise BlobMissing from exc
+            _place(self.condemned / path.name, path)
+        except FileNotFoundError:
+            return False
+        fsync_directory(path.parent)
+        return True
 
     def reuse(self, key: str) -> int:
         """Rely on content that is there already: its size in bytes, durable; ``BlobMissing`` when it is not.
 
         From now on it counts as new, so that the sweeper leaves it alone until a row names it.
         """
-        size = _rely_on(self._path(key))
+        path = self._path(key)
+        size = _rely_on(path)
+        if size is None and self.recall(key):
+            size = _rely_on(path)
         if size is None:
             raise BlobMissing
         return size
@@ -159,10 +178,10 @@ class BlobStore:
 
     def open(self, key: str) -> int:
         """A file descriptor for reading, the caller's to close; ``BlobMissing`` when there is no such blob."""
-        try:
-            return os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError as exc:
-            raise BlobMissing from exc
+        for path in self._places(key):
+            with contextlib.suppress(FileNotFoundError):
+                return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        raise BlobMissing
 
     def read_verified(self, key: str, size: int | None = None) -> Generator[bytes, None, None]:
         """The content, as ``verified_pieces`` gives it."""
@@ -188,15 +207,26 @@ class BlobStore:
         sha256_of_key(key)
         return self.root / key
 
+    def _places(self, key: str) -> Iterator[Path]:
+        """Where to look for a blob. The sweeper takes one aside for a moment before it knows that a row has just named
+        it; so look there too, and once more in its place, for it may have come back between the two looks."""
+        path = self._path(key)
+        yield path
+        yield self.condemned / path.name
+        yield path
 
-def _remove_if_dead(entry: os.DirEntry[str]) -> None:
+
+def _place(aside: Path, path: Path) -> None:
+    """Name ``aside`` also ``path``, unless there is something already; ``FileNotFoundError`` without ``aside``."""
     try:
-        if time.time() - entry.stat(follow_symlinks=False).st_mtime > DEAD_AFTER_SECONDS:
-            Path(entry.path).unlink()
+        path.hardlink_to(aside)
+    except FileExistsError:
+        pass
     except FileNotFoundError:
-        pass  # finished, or swept by another process
-    except OSError as exc:
-        _log.warning("unfinished_upload_not_swept", name=entry.name, error=str(exc))
+        raise
+    except OSError:  # a file system without links
+        if not path.exists():
+            aside.rename(path)
 
 
 def _rely_on(path: Path) -> int | None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -53,17 +52,6 @@ def test_a_torn_blob_is_replaced_by_the_next_good_upload(store: BlobStore) -> No
     path.write_bytes(b"torn")
     save(store, b"whole content")
     assert path.read_bytes() == b"whole content"
-
-
-def test_dead_uploads_are_swept_by_age_alone(store: BlobStore) -> None:
-    """What nobody has written to for a day goes with the next ``prepare``; a younger upload is finished as ever."""
-    dead, living = store.staging / "dead", store.stage()
-    dead.write_bytes(b"torso")
-    os.utime(dead, (time.time() - blobs_module.DEAD_AFTER_SECONDS - 60,) * 2)
-    living.write(b"whole")
-    store.prepare()
-    assert not dead.exists()
-    assert store.size_of(living.commit().key) == 5
 
 
 def test_discarded_content_leaves_nothing(store: BlobStore) -> None:
