@@ -28,7 +28,7 @@ from docsave_services.files.repeats import count_old_requests, forget_old_reques
 from docsave_services.files.trash import count_overdue, empty_trash, trash_limit
 from docsave_services.log import get_logger
 from docsave_services.settings import Settings
-from docsave_services.storage import BlobStore, sweep
+from docsave_services.storage import BlobStore, promised_blobs, sweep, sweep_unfinished
 from docsave_services.storage.sweep import Aside, Idle
 from docsave_services.times import now
 
@@ -105,11 +105,13 @@ class Sweeper:
         self.grace_seconds = settings.sweep_grace_hours * 3600.0
         self.condemned_seconds = CONDEMNED_SECONDS
         self._trash_days = settings.trash_days
+        self._upload_life_seconds = settings.upload_life_seconds
         self._transactions = transactions
         self._store = store
         self._clock = clock
         self._way = sweep.directories(store)
         self._since: dict[Aside, float] = {}
+        self._promised: frozenset[str] = frozenset()
 
     def sweep_in_turn(self, hand_over: HandOver) -> None:
         """One pass, unless it is another process's turn. What goes wrong is logged: the next pass tries again."""
@@ -128,7 +130,7 @@ class Sweeper:
             if not alone:
                 raise Unavailable("Another process is sweeping")
             self._sweep_rows(swept, hand_over)
-            swept.uploads += tpool.execute(sweep.sweep_staging, self._store)
+            swept.uploads = self._sweep_uploads()
             self._sweep_blobs(swept)
         if swept.did_something:
             _log.info("swept", **asdict(swept))
@@ -142,7 +144,7 @@ class Sweeper:
             swept.trash = self._transactions.read(lambda s: count_overdue(s, limit))
         swept.keys = self._transactions.read(lambda s: count_old_requests(s, now()))
         with _coded_errors():
-            swept.uploads = tpool.execute(sweep.sweep_staging, self._store, dry_run=True)
+            swept.uploads = self._sweep_uploads(dry_run=True)
             mark = tpool.execute(sweep.read_mark, self._store)
             swept.reason = self._transactions.read(lambda s: footing(s, mark)).reason
             self._preview_blobs(swept)
@@ -159,10 +161,16 @@ class Sweeper:
             if not forgotten:
                 break
 
+    def _sweep_uploads(self, dry_run: bool = False) -> int:
+        bodies: int = tpool.execute(sweep.sweep_staging, self._store, dry_run=dry_run)
+        unfinished: int = tpool.execute(sweep_unfinished, self._store, self._upload_life_seconds, dry_run=dry_run)
+        return bodies + unfinished
+
     def _sweep_blobs(self, swept: Swept) -> None:
         if not self._is_safe(swept):
             return
         end = time.monotonic() + PASS_SECONDS
+        self._promised = tpool.execute(promised_blobs, self._store)
         room = CONDEMNED_MAX - self._judge_condemned(swept)
         before_ns = self._idle_before()
         while swept.condemned < room and time.monotonic() < end:
@@ -213,7 +221,7 @@ class Sweeper:
             swept.put_back += tpool.execute(self._return, [blob for blob in taken if blob.key not in free])
 
     def _look(self, blobs: Iterable[Idle | Aside]) -> Needs:
-        keys = [blob.key for blob in blobs]
+        keys = [blob.key for blob in blobs if blob.key not in self._promised]
         return self._transactions.read(lambda s: needs(s, keys))
 
     def _take_aside(self, blobs: Iterable[Idle]) -> list[Aside]:
@@ -232,6 +240,7 @@ class Sweeper:
 
     def _preview_blobs(self, swept: Swept) -> None:
         end = time.monotonic() + PREVIEW_SECONDS
+        self._promised = tpool.execute(promised_blobs, self._store)
         way, before_ns = sweep.directories(self._store), self._idle_before()
         blobs: Sequence[Idle | Aside] | None = tpool.execute(sweep.condemned, self._store, CONDEMNED_MAX)
         while blobs is not None and time.monotonic() < end:

@@ -7,6 +7,7 @@ from docsave_services.storage.unfinished import (
     OpenUploads,
     UnfinishedUploads,
     UploadState,
+    promised_blobs,
     sweep_unfinished,
 )
 
@@ -20,6 +21,7 @@ __all__ = [
     "UnfinishedUploads",
     "UploadState",
     "blob_key",
+    "promised_blobs",
     "sha256_of_key",
     "sweep_unfinished",
 ]

@@ -284,6 +284,19 @@ class UnfinishedUploads:
         return self._root / "done" / str(user_id) / f"{upload_id}.json"
 
 
+def promised_blobs(store: BlobStore) -> frozenset[str]:
+    """The keys of blobs that unfinished uploads have become, and that their files are yet to name."""
+    keys = set()
+    for path in _all_entries(store.root / UPLOADS):
+        if path.suffix == ".json" or (path / _CONTENT).exists():
+            continue
+        with contextlib.suppress(NotFound):  # finished, or swept
+            sha256 = _read_state(path / _STATE).sha256
+            if sha256 is not None:
+                keys.add(blob_key(sha256))
+    return frozenset(keys)
+
+
 def sweep_unfinished(store: BlobStore, life_seconds: float, most: int = 1000, dry_run: bool = False) -> int:
     """Remove uploads that were left alone for ``life_seconds``, and the memory of those that became files so long ago.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,7 +23,7 @@ from docsave_services.errors import BlobMissing, DatabaseUnavailable, Unavailabl
 from docsave_services.files import sweeper as sweeper_module
 from docsave_services.files import trash
 from docsave_services.files.needs import BACKUP_UNKNOWN, OTHER_JOURNAL
-from docsave_services.storage import sweep
+from docsave_services.storage import UnfinishedUploads, UploadState, sweep
 from docsave_services.times import now
 from tests.support.documents import Documents
 from tests.support.sweeping import DAYS, Sweeping
@@ -95,6 +97,37 @@ def test_content_that_was_never_saved_goes_by_age_alone(sweeping: Sweeping) -> N
     sweeping.sweep_all()
     assert not sweeping.path(orphan).exists()
     assert sweeping.is_whole(fresh)
+
+
+def test_content_of_an_upload_that_is_about_to_become_a_file_stays(sweeping: Sweeping) -> None:
+    """Its finishing was interrupted, and it may be asked for as long as the upload lives."""
+    uploads = UnfinishedUploads(sweeping.store, sweeping.settings.upload_life_seconds)
+    held = uploads.create(sweeping.documents.user_id, UploadState(4, "", "a.txt"))
+    held.append([b"part"])
+    held.save(replace(held.state, sha256=hashlib.sha256(b"part").hexdigest()))
+    key = held.move_into(sweeping.store)
+    sweeping.age(key)
+    sweeping.sweep_all()
+    assert sweeping.is_whole(key)
+    held.discard()
+    held.release()
+    sweeping.sweep_all()
+    assert not sweeping.path(key).exists()
+
+
+def test_uploads_past_their_life_go(sweeping: Sweeping) -> None:
+    """Resumable ones and bodies whose process died."""
+    uploads = UnfinishedUploads(sweeping.store, sweeping.settings.upload_life_seconds)
+    held = uploads.create(sweeping.documents.user_id, UploadState(4, "", "a.txt"))
+    held.release()
+    body = sweeping.store.staging / "body"
+    body.write_bytes(b"torso")
+    for path in (body, *held.content.parent.iterdir()):
+        os.utime(path, (1, 1))
+    assert sweeping.sweeper.preview()["uploads"] == 2
+    assert sweeping.sweep()["uploads"] == 2
+    assert not body.exists()
+    assert not held.content.exists()
 
 
 @pytest.mark.parametrize("said", ["nothing", "about another journal"])

@@ -42,6 +42,7 @@ def test_the_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -
     assert settings.db_uri == "sqlite:///data/docsave.sqlite3"
     assert settings.max_file_bytes == 5 * 1024**3
     assert (settings.secret_key, settings.admin_password) == ("", "")
+    assert (settings.sweep_grace_hours, settings.trash_days) == (24, 0)
 
 
 def test_values_are_taken_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +60,7 @@ def test_values_are_taken_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
         ("DOCSAVE_SECRET_KEY_PREVIOUS", "short"), ("DOCSAVE_TRUSTED_PROXIES", "10.0.0.1, proxy"),
         ("DOCSAVE_TRUSTED_PROXIES", "10.0.0.1/8"), ("DOCSAVE_ACCEL_REDIRECT", "/_blobs"),
         ("DOCSAVE_ACCEL_REDIRECT", "http://other/"), ("DOCSAVE_ACCEL_REDIRECT", "/../"),
-        ("DOCSAVE_REQUIRE_IF_MATCH", "yes"),
+        ("DOCSAVE_REQUIRE_IF_MATCH", "yes"), ("DOCSAVE_SWEEP_GRACE_HOURS", "0"), ("DOCSAVE_TRASH_DAYS", "-1"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
