@@ -210,9 +210,8 @@ def test_kills_at_random_moments_lose_and_double_nothing(
 
     files.hear_claim = check
     for _ in range(5):
+        wanted = len(journal.events) + seeded.randint(1, 35)
         files.tell(*fill(journal, 40))
-        before = len(list(backup.root.rglob("v*.json")))
-        wanted = before + seeded.randint(1, 35)
         wait_until(lambda wanted=wanted: len(list(backup.root.rglob("v*.json"))) >= wanted, 20, 0.005)
         backup.kill()
         backup.start()
