@@ -736,3 +736,21 @@ def test_a_service_that_hangs(gateway: GatewayProcess, desk: Desk) -> None:
     problem_of(answer, 503, "rpc_timeout")
     assert answer.headers["Retry-After"] == "2"
     assert answer.elapsed.total_seconds() < 7
+
+
+def test_a_copy_that_waited_too_long(gateway: GatewayProcess, desk: Desk) -> None:
+    """409 in_progress after the RPC deadline for a request whose key another one is still using, undisturbed."""
+    key = {"Idempotency-Key": "k"}
+    with gateway.connect() as first:
+        auth = bearer()["Authorization"]
+        head = f"POST /files?name=a HTTP/1.1\r\nHost: x\r\nAuthorization: {auth}\r\nIdempotency-Key: k\r\n"
+        first.sendall(head.encode() + b"Content-Length: 9\r\nConnection: close\r\n\r\n")
+        second = eventlet.spawn(post, gateway, data=b"x", headers=key)
+        for _ in range(8):  # the first sends on, or it would be cut for its silence
+            first.sendall(b"a")
+            with eventlet.Timeout(1, False):
+                second.wait()
+        problem_of(second.wait(), 409, "in_progress")
+        first.sendall(b"a")
+        assert read_to_end(first).startswith(b"HTTP/1.1 201 ")
+    assert len(desk.changes) == 1
