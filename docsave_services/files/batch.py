@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from docsave_services.contracts import (
@@ -28,7 +28,7 @@ from docsave_services.db.models import FileRow
 from docsave_services.errors import BlobMissing, DocsaveError, NotDeleted, NotFound, PreconditionFailed
 from docsave_services.files.references import References
 from docsave_services.files.repeats import EarlierRequests, already_applied
-from docsave_services.files.rows import as_file, as_journal_entry, file_at, labels_text, name_key
+from docsave_services.files.rows import NewFile, as_file, as_journal_entry, file_at, labels_text, name_key
 from docsave_services.files.usage import UsageLedger
 from docsave_services.files.validation import checked_change
 from docsave_services.storage import sha256_of_key
@@ -49,9 +49,9 @@ class Applied:
 class _New:
     """A file that has no id yet, and what must learn it."""
 
-    row: FileRow
-    files: list[StoredFile]
-    entries: list[dict[str, Any]]
+    row: NewFile
+    file: StoredFile
+    entry: dict[str, Any]
 
 
 class Batch:
@@ -70,7 +70,7 @@ class Batch:
         self._usage = UsageLedger(session, self._owners(good))
         self._entries: list[dict[str, Any]] = []
         self._new: list[_New] = []
-        self._relabelled: dict[int, FileRow] = {}
+        self._relabelled: dict[int, FileRow | NewFile] = {}
 
     def run(self) -> Applied:
         """Apply all that can be; one that is refused leaves the others alone."""
@@ -127,26 +127,20 @@ class Batch:
             raise PreconditionFailed  # there is nothing yet that could match
         size = self._size(change["path"])
         self._usage.change(change["user_id"], 1, size)
-        row = FileRow(
+        row = NewFile(
             user_id=change["user_id"],
             name=change["name"],
-            name_key=name_key(change["name"]),
             path=change["path"],
             size=size,
             sha256=sha256_of_key(change["path"]),
             media_type=change.get("media_type") or DEFAULT_MEDIA_TYPE,
-            version=1,
-            protected_version=0,
             created_at=self._moment,
-            updated_at=self._moment,
-            deleted_at=None,
-            trashed=False,
             folder=change.get("folder", ""),
             labels=labels_text(change.get("labels", {})),
         )
         self._entries.append(as_journal_entry(row, FILE_CREATE, change["by"], change.get("change_key")))
         file = as_file(row)
-        self._new.append(_New(row, [file], [self._entries[-1]]))
+        self._new.append(_New(row, file, self._entries[-1]))
         return file
 
     def _save(self, change: Change) -> StoredFile:
@@ -167,7 +161,9 @@ class Batch:
         fresh = self._references.new_row_of(change)
         if fresh is not None:
             self._insert_new()
-            return fresh
+            if fresh.id not in self._rows:
+                self._rows[fresh.id] = self._session.get_one(FileRow, fresh.id)
+            return self._rows[fresh.id]
         file_id = self._references.file_id_of(change)
         return None if file_id is None else self._rows.get(file_id)
 
@@ -250,19 +246,15 @@ class Batch:
         return as_file(row)
 
     def _insert_new(self) -> None:
-        """Insert all new files in one statement; only then have their outcomes and entries an id."""
+        """Insert all new files at once; only then have their outcomes and entries an id."""
         if not self._new:
             return
-        self._session.add_all([new.row for new in self._new])
-        self._session.flush()
-        for new in self._new:
-            self._rows[new.row.id] = new.row
+        statement = insert(FileRow.__table__).returning(FileRow.id, sort_by_parameter_order=True)  # type: ignore[arg-type]
+        ids = self._session.connection().scalars(statement, [new.row.values for new in self._new]).all()
+        for new, file_id in zip(self._new, ids, strict=True):
+            new.row.id = new.file["id"] = new.entry["file_id"] = file_id
             if new.row.labels:
-                self._relabelled[new.row.id] = new.row
-            for file in new.files:
-                file["id"] = new.row.id
-            for entry in new.entries:
-                entry["file_id"] = new.row.id
+                self._relabelled[file_id] = new.row
         self._new.clear()
 
     def _write_labels(self) -> None:

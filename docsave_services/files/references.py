@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from docsave_services.contracts import Change
 from docsave_services.db.file_models import FileRefRow
-from docsave_services.db.models import FileRow
+from docsave_services.files.rows import NewFile
 
 Place = tuple[int, str, str, str]
 
@@ -20,7 +20,7 @@ class References:
     def __init__(self, session: Session, changes: Sequence[Change]) -> None:
         self._session = session
         self._file_ids: dict[Place, int] = {}
-        self._new: dict[Place, FileRow] = {}
+        self._new: dict[Place, NewFile] = {}
         wanted = sorted({_place(change) for change in changes if change["op"] == "save"})
         if wanted:
             columns = (FileRefRow.user_id, FileRefRow.system, FileRefRow.ref_key, FileRefRow.name)
@@ -36,11 +36,11 @@ class References:
         """The file that the change's reference stands for before this batch."""
         return self._file_ids.get(_place(change))
 
-    def new_row_of(self, change: Change) -> FileRow | None:
+    def new_row_of(self, change: Change) -> NewFile | None:
         """The file that this batch made for the same reference."""
         return self._new.get(_place(change))
 
-    def add(self, change: Change, row: FileRow) -> None:
+    def add(self, change: Change, row: NewFile) -> None:
         """The reference stands for this file from now on."""
         self._new[_place(change)] = row
 

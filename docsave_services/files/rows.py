@@ -5,11 +5,48 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any
 
 from docsave_services.contracts import BackupState, FileEvent, StoredFile
 from docsave_services.db.models import NAME_KEY_CHARACTERS, FileRow
 from docsave_services.times import to_text
+
+
+@dataclass(slots=True)
+class NewFile:
+    """A row of ``file`` before it is inserted. Far cheaper than a ``FileRow`` for what is only written."""
+
+    user_id: int
+    name: str
+    path: str
+    size: int
+    sha256: str
+    media_type: str
+    created_at: datetime
+    folder: str
+    labels: str | None
+    id: int = 0
+
+    name_key: str = ""
+    updated_at: datetime = datetime.min
+    version: int = 1
+    protected_version: int = 0
+    deleted_at: datetime | None = None
+    trashed: bool = False
+
+    def __post_init__(self) -> None:
+        self.name_key = name_key(self.name)
+        self.updated_at = self.created_at
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The columns, without the id that the database gives."""
+        return {column: getattr(self, column) for column in _INSERTED}
+
+
+_INSERTED = tuple(field.name for field in fields(NewFile) if field.name != "id")
 
 
 def name_key(name: str) -> str:
@@ -24,7 +61,7 @@ def labels_text(labels: Mapping[str, str]) -> str | None:
     return json.dumps(labels, ensure_ascii=False, sort_keys=True) if labels else None
 
 
-def as_file(row: FileRow) -> StoredFile:
+def as_file(row: FileRow | NewFile) -> StoredFile:
     """The file with its blob's key."""
     backup: BackupState = {
         "state": "protected" if row.protected_version >= row.version else "pending",
@@ -69,7 +106,7 @@ def file_at(event: FileEvent) -> StoredFile:
 
 
 def as_journal_entry(
-    row: FileRow, event_type: str, by: int | None, change_key: str | None, permanent: bool = False
+    row: FileRow | NewFile, event_type: str, by: int | None, change_key: str | None, permanent: bool = False
 ) -> dict[str, Any]:
     """The journal's columns for the change that led to the row's present version."""
     return {
