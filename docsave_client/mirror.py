@@ -1,0 +1,172 @@
+"""An off-site backup: every version of every document into a directory, over HTTP and Socket.IO alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from docsave_client.archive import Archive, EntryConflict
+from docsave_client.backoff import Backoff
+from docsave_client.client import Client
+from docsave_client.cursor_file import CursorFile, epoch_of, event_id_of
+from docsave_client.downloading import Content, OtherContent, fetch
+from docsave_client.errors import Damaged, NotFound, NotReachable
+from docsave_client.following import PATIENCE_SECONDS, Listener
+from docsave_client.types import Event
+
+CURSOR_NAME = "cursor"
+LEFT_OUT_NAME = "left_out.jsonl"
+
+WAITING_MAX = 1000
+"""Versions that cannot be had yet and are not waited for; with more, the next change waits for them."""
+
+RETRY = Backoff(first=0.5, longest=60.0)
+
+
+class _Keeper:
+    """Keeps the place before the oldest version that is still awaited: everything up to it is durable."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = CursorFile(path)
+        self._reached: str | None = self._file.load()
+        self.waiting: dict[int, _Waiting] = {}
+
+    def load(self) -> str | None:
+        return self._reached
+
+    def save(self, cursor: str) -> None:
+        self._reached = cursor
+        self.write()
+
+    def write(self) -> None:
+        """The place on disk."""
+        if self._reached is None:
+            return
+        place = self._reached
+        if self.waiting:
+            place = f"{epoch_of(place)}:{min(min(self.waiting) - 1, event_id_of(place))}"
+        self._file.save(place)
+
+
+class _Waiting:
+    """A version whose bytes are not to be had yet."""
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
+        self.tries = 0
+        self.due = time.monotonic()
+
+    def later(self) -> None:
+        self.due = time.monotonic() + RETRY.pause(self.tries)
+        self.tries += 1
+
+
+class Mirror:
+    """Writes what ``client`` (an administrator's) hears into ``directory``. ``notice`` is told what goes on.
+
+    A version is taken from the document itself while it is the current one, else from the server's backup, which may
+    have it a little later. What can never be had again (removed for good on the server, or in conflict with what is
+    here) is named in ``left_out.jsonl``.
+    """
+
+    def __init__(self, client: Client, directory: Path, notice: Callable[[str], None] = lambda text: None) -> None:
+        self._client = client
+        self._notice = notice
+        self._archive = Archive(directory)
+        self._left_out = directory / LEFT_OUT_NAME
+        self._keeper = _Keeper(directory / CURSOR_NAME)
+        self.mirrored = 0
+
+    def run(self, once: bool = False, patience: float = PATIENCE_SECONDS) -> None:
+        """Mirror until the client's ``stop`` is set; with ``once`` until everything is here that is there now.
+
+        ``NotReachable`` when nothing answered, or nothing was to be had, for ``patience`` seconds.
+        """
+        listener = Listener(self.take, self._journal_replaced, self._try_waiting, self._notice)
+        follower = self._client.follower(listener, self._keeper, admin=True, from_start=True, patience=patience)
+        if not once:
+            follower.run()
+            return
+        follower.catch_up()
+        self._settle(patience)
+
+    def take(self, event: Event) -> None:
+        """One change, durable when this returns, or among those that are awaited."""
+        if event.get("relayed"):
+            return
+        while len(self._keeper.waiting) >= WAITING_MAX:
+            self._client.transport.wait(1.0)
+            self._try_waiting()
+        waiting = _Waiting(event)
+        if not self._done(waiting):
+            self._keeper.waiting[event["event_id"]] = waiting
+
+    def _settle(self, patience: float) -> None:
+        end = time.monotonic() + patience
+        while self._keeper.waiting and not self._client.stop.is_set():
+            if time.monotonic() > end:
+                raise NotReachable(f"{len(self._keeper.waiting)} versions are not in the server's backup yet")
+            self._client.transport.wait(0.2)
+            self._try_waiting()
+
+    def _try_waiting(self) -> None:
+        now = time.monotonic()
+        due = [each for each in self._keeper.waiting.values() if each.due <= now]
+        done = [each for each in due if self._done(each)]
+        for each in done:
+            del self._keeper.waiting[each.event["event_id"]]
+        if done:
+            self._keeper.write()
+
+    def _done(self, waiting: _Waiting) -> bool:
+        """Whether nothing is left to do for this version."""
+        event = waiting.event
+        try:
+            if not self._archive.has(event):
+                self._archive.add(event, partial(self._fetch, event))
+                self.mirrored += 1
+                self._notice(f"{event['type']} {event['user_id']}/{event['id']} v{event['version']}")
+        except EntryConflict as exc:
+            self._leave_out(event, str(exc))
+        except NotFound as exc:
+            if self._exists(event):
+                waiting.later()
+                return False
+            self._leave_out(event, f"removed for good on the server: {exc.detail}")
+        except Damaged as exc:
+            self._notice(f"file {event['id']} version {event['version']}: {exc}")
+            waiting.later()
+            return False
+        return True
+
+    def _fetch(self, event: Event, part: Path) -> None:
+        base = f"/files/{event['id']}"
+        try:
+            fetch(self._client.transport, Content(f"{base}/content", event["sha256"], event["size"]), part)
+        except (NotFound, OtherContent):
+            where = f"{base}/versions/{event['version']}/content"
+            fetch(self._client.transport, Content(where, event["sha256"], event["size"]), part)
+
+    def _exists(self, event: Event) -> bool:
+        """Whether the server still knows the document, be it in the trash."""
+        try:
+            next(self._client.versions(event["id"]), None)
+        except NotFound:
+            return False
+        return True
+
+    def _leave_out(self, event: Event, reason: str) -> None:
+        """Say so for good, then go on: the others must not wait for what never comes."""
+        self._notice(f"left out: file {event['id']} version {event['version']}: {reason}")
+        with self._left_out.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"reason": reason, "event": event}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _journal_replaced(self) -> None:
+        self._notice("the server has another journal (its database was restored): reading all of it once more")
+        self._keeper.waiting.clear()
