@@ -162,6 +162,51 @@ def test_an_unknown_field_is_named(gateway: GatewayProcess, field: str) -> None:
     assert DESK.calls == []
 
 
+@pytest.mark.parametrize("field", ["id", "user_id", "role", "active", "version", "path", "deleted_at", "media_type"])
+def test_an_unknown_field_of_a_file_is_named(gateway: GatewayProcess, desk: Desk, field: str) -> None:
+    """Nobody gives themselves another's file, another version or another place in the store."""
+    desk.row("ab" * 32, 1)
+    answers = [
+        gateway.request("PATCH", "/files/1", json={"name": "a", field: 1}, headers=bearer()),
+        gateway.request("POST", f"/files?name=a&{field}=1", data=b"x", headers=bearer()),
+        gateway.request("PUT", f"/refs/crm/1/files/a?{field}=1", data=b"x", headers=bearer()),
+        gateway.request("DELETE", f"/files/1?{field}=1", headers=bearer()),
+    ]
+    for answer in answers:
+        assert problem_of(answer, 422, "invalid_input")["errors"][0]["field"] == field
+    assert desk.batches == []
+
+
+@pytest.mark.parametrize("file_id", [0, -1, 2**31, 2**63, 10**400, 1.0, True, "1", None, [1], {}])
+def test_an_id_in_a_batch_that_cannot_be_one(gateway: GatewayProcess, desk: Desk, file_id: Any) -> None:
+    """It is invalid in its place, never 500."""
+    body = json.dumps({"operations": [{"op": "delete", "id": file_id}]})
+    headers = {**bearer(), "Content-Type": "application/json"}
+    answer = gateway.request("POST", "/batch", data=body, headers=headers)
+    [result] = answer.json()["results"]
+    assert (result["status"], result["errors"][0]["field"]) == (422, "id")
+    assert desk.changes == []
+
+
+@pytest.mark.parametrize(
+    ("method", "rest"),
+    [("PATCH", ""), ("DELETE", ""), ("PUT", "/content"), ("POST", "/restore"), ("DELETE", "?permanent=true")],
+)
+def test_an_id_that_cannot_be_one_cannot_be_changed(gateway: GatewayProcess, method: str, rest: str) -> None:
+    """404 for every way to change it."""
+    for file_id in ("0", "-1", "2147483648", "9223372036854775808", "1.0", "true", "%00", "01", "%D9%A1"):
+        answer = gateway.request(method, f"/files/{file_id}{rest}", json={"name": "a"}, headers=bearer())
+        problem_of(answer, 404, "not_found")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"operations":' * 50_000, '{"operations":[NaN]}'])
+def test_a_batch_that_is_no_json(gateway: GatewayProcess, desk: Desk, text: str) -> None:
+    """Its larger body is as strict as any."""
+    headers = {**bearer(), "Content-Type": "application/json"}
+    problem_of(gateway.request("POST", "/batch", data=text, headers=headers), 400, "bad_json")
+    assert desk.batches == []
+
+
 def test_wrong_types_are_named_without_their_value(gateway: GatewayProcess) -> None:
     """A field of the wrong type is 422; the value, which may be a password, is not repeated."""
     answer = gateway.request("POST", "/users", json={"login": 5, "password": 987654321})

@@ -5,6 +5,8 @@ import hashlib
 import json
 import os
 import signal
+import socket
+import struct
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +17,7 @@ import requests
 from sqlalchemy import select
 
 from docsave_services.db.file_models import IdempotencyKeyRow
-from tests.integration.gateway_process import GatewayProcess, problem_in, problem_of
+from tests.integration.gateway_process import GatewayProcess, problem_in, problem_of, read_to_end
 from tests.integration.served_gateway import Account, ServedGateway, served_gateway
 from tests.support.mariadb import MariaDb
 from tests.support.rabbitmq import Broker
@@ -657,6 +659,49 @@ def test_a_repeated_batch(gateway: ServedGateway, anna: Account) -> None:
     assert (third.content, third.headers["Idempotent-Replayed"]) == (second.content, "true")
     other = anna.ask("POST", "/batch", json={"operations": operations[::-1]}, headers=headers)
     assert {result["code"] for result in other.json()["results"]} == {"idempotency_key_reused"}
+
+
+# -- clients that break off ------------------------------------------------------------------------------------------
+
+
+def test_what_does_not_arrive_whole_leaves_nothing(gateway: ServedGateway, anna: Account) -> None:
+    """Whoever hangs up, stalls or lies about the length, at whatever call, in whatever form: no file, no event, no
+    blob, no unfinished file; and the file that was to change is as it was."""
+    file = anna.save(b"first")
+    before = gateway.blobs()
+    length, chunked = "Content-Length: 3000000", "Transfer-Encoding: chunked"
+    part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    content = os.urandom(1_500_000)
+    bodies = [
+        ([length], content),
+        ([chunked], b"%x\r\n" % len(content) + content + b"\r\n"),
+        ([length, "Content-Type: multipart/form-data; boundary=x"], part + content),
+        ([length, "Content-Type: multipart/form-data; boundary=x"], part + content + b"\r\n--x--\r\n"),
+        ([length, "Idempotency-Key: {key}"], content),
+        ([length, f"Content-Digest: {digest(content)}"], content),
+    ]
+    lines = ["POST /files?name=a", f"PUT /files/{file['id']}/content", "PUT /refs/crm/1/files/a"]
+    endings = {"fin": "body_truncated", "reset": "", "silence": "body_timeout"}
+
+    def send(line: str, headers: list[str], body: bytes, ending: str) -> bytes:
+        with gateway.connect() as sock:
+            own = [header.format(key=new_key()) for header in headers]
+            sock.sendall(anna.head_of_request(line, *own) + b"\r\n" + body)
+            if ending == "reset":
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return b""
+            if ending == "fin":
+                sock.shutdown(socket.SHUT_WR)
+            return read_to_end(sock)
+
+    cases = [(line, headers, body, end) for line in lines for headers, body in bodies for end in endings]
+    answers = [eventlet.spawn(send, *case) for case in cases]
+    codes = [problem_in(answer)["code"] if answer else "" for answer in (thread.wait() for thread in answers)]
+    assert codes == [endings[ending] for *_, ending in cases]
+    wait_until(lambda: gateway.staged() == [] and gateway.open_blobs() == 0)
+    assert gateway.blobs() == before
+    assert events_of(gateway, anna.id) == [("File_create", 1)]
+    assert anna.ask("GET", f"/files/{file['id']}/content").content == b"first"
 
 
 # -- what is left ----------------------------------------------------------------------------------------------------
