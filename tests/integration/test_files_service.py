@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,18 @@ import yaml
 from nameko.cli.main import setup_yaml_parser
 from nameko.containers import ServiceContainer
 from nameko.standalone.rpc import ClusterRpcProxy
-from sqlalchemy import text
+from nameko.testing.services import entrypoint_hook
+from sqlalchemy import text, update
 
 from docsave_services.db.leases import take_lease
+from docsave_services.db.models import FileRow
 from docsave_services.errors import BlobMissing, InvalidInput, NotFound
 from docsave_services.files import outbox
 from docsave_services.files.service import FilesService
+from docsave_services.times import now
 from tests.support.documents import Documents
 from tests.support.rabbitmq import Broker
+from tests.support.sweeping import Sweeping
 
 CONFIG = Path(__file__).resolve().parents[2] / "config.yml"
 WaitUntil = Callable[..., Any]
@@ -189,3 +194,41 @@ def test_the_backup_reports_what_it_holds(files: Any, documents: Documents) -> N
     page = files.list(user_id=documents.user_id, limit=1)
     assert page["items"][0]["id"] == file["id"]
     assert "path" not in page["items"][0]
+
+
+def test_the_sweeper_runs_by_timer_and_by_call(service: ServiceContainer, files: Any, documents: Documents) -> None:
+    """A preview changes nothing; the timer's pass takes aside what nobody needs."""
+    sweeping = Sweeping(documents)
+    sweeping.backup_reports()
+    orphan = sweeping.idle_blob(b"orphan")
+    assert (files.sweep()["blobs"], files.sweep()["bytes"]) == (1, 6)
+    assert sweeping.path(orphan).exists()
+    with entrypoint_hook(service, "sweep_regularly") as sweep_regularly:
+        sweep_regularly()
+    assert not sweeping.path(orphan).exists()
+    assert files.sweep(dry_run=False)["condemned"] == 0
+    with pytest.raises(InvalidInput):
+        files.sweep(dry_run="no")
+
+
+def test_removals_by_age_are_told_like_all_others(
+    config: dict[str, Any], documents: Documents, heard: Heard, wait_until: WaitUntil
+) -> None:
+    """One event for each, permanent, by nobody."""
+    file = documents.apply(documents.create()).outcomes[0]["file"]
+    documents.apply({"op": "delete", "by": None, "file_id": file["id"]})
+    long_ago = update(FileRow).values(deleted_at=now() - timedelta(days=8))
+    documents.db.write(lambda s: s.execute(long_ago))
+    config["DOCSAVE"]["trash_days"] = "7"
+    container = ServiceContainer(FilesService, config=config)
+    container.start()
+    try:
+        with ClusterRpcProxy({"AMQP_URI": config["AMQP_URI"]}, timeout=10) as cluster:
+            assert cluster.files.sweep()["trash"] == 1
+            assert cluster.files.sweep(dry_run=False)["trash"] == 1
+            with pytest.raises(NotFound):
+                cluster.files.get(file_id=file["id"])
+        event = wait_until(lambda: [e for e in heard.fetch() if e["permanent"]])[0]
+        assert (event["type"], event["id"], event["version"], event["by"]) == ("File_delete", file["id"], 3, None)
+    finally:
+        container.kill()

@@ -28,6 +28,9 @@ from docsave_services.times import now
 from tests.support.documents import Documents
 from tests.support.sweeping import DAYS, Sweeping
 
+SQLITE = pytest.mark.parametrize("database_uri", ["sqlite"], indirect=True)
+"""For what the kind of database does not matter to."""
+
 
 @pytest.fixture
 def sweeping(documents: Documents) -> Sweeping:
@@ -99,6 +102,7 @@ def test_content_that_was_never_saved_goes_by_age_alone(sweeping: Sweeping) -> N
     assert sweeping.is_whole(fresh)
 
 
+@SQLITE
 def test_content_of_an_upload_that_is_about_to_become_a_file_stays(sweeping: Sweeping) -> None:
     """Its finishing was interrupted, and it may be asked for as long as the upload lives."""
     uploads = UnfinishedUploads(sweeping.store, sweeping.settings.upload_life_seconds)
@@ -115,6 +119,7 @@ def test_content_of_an_upload_that_is_about_to_become_a_file_stays(sweeping: Swe
     assert not sweeping.path(key).exists()
 
 
+@SQLITE
 def test_uploads_past_their_life_go(sweeping: Sweeping) -> None:
     """Resumable ones and bodies whose process died."""
     uploads = UnfinishedUploads(sweeping.store, sweeping.settings.upload_life_seconds)
@@ -160,6 +165,7 @@ def test_nothing_goes_when_the_store_knows_a_newer_journal(sweeping: Sweeping, c
     assert sweeping.is_whole(old)
 
 
+@SQLITE
 def test_nothing_goes_while_the_database_is_away(sweeping: Sweeping, tmp_path: Any) -> None:
     """Neither condemned nor removed; the sweeper goes on when it is back."""
     waiting, idle = sweeping.idle_blob(b"waiting"), sweeping.idle_blob(b"idle")
@@ -179,6 +185,7 @@ def test_nothing_goes_while_the_database_is_away(sweeping: Sweeping, tmp_path: A
     assert (sweeping.sweep()["blobs"], sweeping.is_whole(idle)) == (1, False)
 
 
+@SQLITE
 def test_a_clock_that_jumps_loses_nothing_that_is_named(sweeping: Sweeping) -> None:
     """Ten years forward make every blob look idle; what is named, or named while it waits, stays."""
     _, (named,) = saved(sweeping, b"named")
@@ -193,6 +200,7 @@ def test_a_clock_that_jumps_loses_nothing_that_is_named(sweeping: Sweeping) -> N
     assert sweeping.is_whole(late["path"])
 
 
+@SQLITE
 def test_a_blob_that_was_relied_on_after_it_was_listed_stays(sweeping: Sweeping) -> None:
     """The touch is seen on what is about to go, whatever the clock says."""
     key = sweeping.idle_blob(b"content")
@@ -202,6 +210,7 @@ def test_a_blob_that_was_relied_on_after_it_was_listed_stays(sweeping: Sweeping)
     assert sweeping.is_whole(key)
 
 
+@SQLITE
 def test_a_condemned_blob_waits_anew_after_a_restart(sweeping: Sweeping) -> None:
     """Waiting is measured by one process on a clock that nobody sets; a new one begins again."""
     key = sweeping.idle_blob(b"orphan")
@@ -214,6 +223,7 @@ def test_a_condemned_blob_waits_anew_after_a_restart(sweeping: Sweeping) -> None
     assert sweeping.sweep()["blobs"] == 1
 
 
+@SQLITE
 def test_a_blob_that_is_condemned_twice_waits_twice(sweeping: Sweeping) -> None:
     """The time of an earlier stay does not count."""
     key = sweeping.idle_blob(b"orphan")
@@ -228,6 +238,7 @@ def test_a_blob_that_is_condemned_twice_waits_twice(sweeping: Sweeping) -> None:
     assert sweeping.sweep()["blobs"] == 1
 
 
+@SQLITE
 def test_a_change_that_names_a_condemned_blob_fetches_it_back(sweeping: Sweeping) -> None:
     """It is durable in its place before the row is; what lay aside goes."""
     documents = sweeping.documents
@@ -242,6 +253,7 @@ def test_a_change_that_names_a_condemned_blob_fetches_it_back(sweeping: Sweeping
     assert sweeping.is_whole(change["path"])
 
 
+@SQLITE
 def test_a_pass_goes_on_where_the_last_one_stopped(sweeping: Sweeping, monkeypatch: pytest.MonkeyPatch) -> None:
     """However little a pass may do, all are reached, and room for condemned blobs is never exceeded."""
     monkeypatch.setattr(sweeper_module, "LISTED_AT_ONCE", 2)
@@ -258,6 +270,7 @@ def test_a_pass_goes_on_where_the_last_one_stopped(sweeping: Sweeping, monkeypat
     assert sweeping.sweep()["complete"]
 
 
+@SQLITE
 def test_one_sweeps_at_a_time(sweeping: Sweeping) -> None:
     """Whatever the leases say: the store itself is locked."""
     with sweep.exclusively(sweeping.store) as alone:
@@ -333,6 +346,7 @@ def test_the_trash_is_emptied_by_age(documents: Documents, monkeypatch: pytest.M
     assert documents.db.read(lambda s: s.query(FileRow.id).all()) == [(young,)]
 
 
+@SQLITE
 def test_the_trash_is_kept_without_the_setting(documents: Documents) -> None:
     """The default: for ever."""
     sweeping = Sweeping(documents)
@@ -342,6 +356,7 @@ def test_the_trash_is_kept_without_the_setting(documents: Documents) -> None:
     assert sweeping.events == []
 
 
+@SQLITE
 def test_a_file_that_is_restored_meanwhile_is_not_removed(
     documents: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
