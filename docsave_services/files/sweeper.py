@@ -53,10 +53,10 @@ PASS_SECONDS = 2.0
 
 PREVIEW_SECONDS = 60.0
 
-LOOKED_UP_AT_ONCE = 500
+LOOKED_UP_AT_ONCE = 200
 """Blobs in one question to the database."""
 
-LISTED_AT_ONCE = 5000
+LISTED_AT_ONCE = 2000
 """Entries of the store looked at in one call to a thread."""
 
 KEY_ROUNDS_MAX = 10
