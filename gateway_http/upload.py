@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from docsave_services.domain.names import name_problem
-from docsave_services.errors import DocsaveError, InvalidInput, LengthRequired, QuotaExceeded, UnsupportedMediaType
+from docsave_services.errors import (
+    BadRequest,
+    DocsaveError,
+    InvalidInput,
+    LengthRequired,
+    QuotaExceeded,
+    UnsupportedMediaType,
+)
 from docsave_services.storage import BlobStore, StoredBlob
 from gateway_http.blob_access import BlobWriter, in_thread, too_large
 from gateway_http.body import RequestBody
@@ -125,7 +132,7 @@ def _receive_raw(
     request: GatewayRequest, store: BlobStore, expected: Expected, fields: FileFields | None, name: str
 ) -> Upload:
     size_max = request.settings.max_file_bytes
-    _check_announced(request.body, size_max, size_max)
+    _check_head(request, size_max)
     said = (request.environ.get("HTTP_CONTENT_DIGEST"), request.environ.get("HTTP_REPR_DIGEST"))
     with BlobWriter(store, size_max) as writer:
         writer.digests = Digests(*said, sha256_is_known=True)
@@ -146,7 +153,7 @@ def _receive_form(
 ) -> Upload:
     size_max = request.settings.max_file_bytes
     boundary = boundary_of(request.environ["CONTENT_TYPE"])
-    _check_announced(request.body, size_max, size_max + MULTIPART_OVERHEAD_BYTES)
+    _check_head(request, size_max + MULTIPART_OVERHEAD_BYTES)
     of_the_body = Digests(request.environ.get("HTTP_CONTENT_DIGEST"))
     names: list[str] = []
 
@@ -165,11 +172,17 @@ def _receive_form(
     return Upload(blob, incoming.head, names[0], all_fields, expected.allowance, incoming.refusal)
 
 
-def _check_announced(body: RequestBody, size_max: int, body_max: int) -> None:
-    if not body.framed:
+def _check_head(request: GatewayRequest, body_max: int) -> None:
+    """What can be told before the body. A part would be taken for the whole (RFC 9110, 14.5), and packed bytes for the
+    ones that were meant."""
+    if "HTTP_CONTENT_RANGE" in request.environ:
+        raise BadRequest("Send the whole content; for a large one there are resumable uploads")
+    if request.environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType("Send the content as it is, without a Content-Encoding")
+    if not request.body.framed:
         raise LengthRequired
-    if (body.announced or 0) > body_max:
-        raise too_large(size_max)
+    if (request.body.announced or 0) > body_max:
+        raise too_large(request.settings.max_file_bytes)
 
 
 def _pieces(body: RequestBody) -> Iterator[bytes]:

@@ -179,6 +179,19 @@ def test_an_announced_size_over_the_limit(gateway: GatewayProcess) -> None:
     assert str(MAX_FILE_BYTES) in problem["detail"]
 
 
+def test_a_part_is_not_taken_for_the_whole(gateway: GatewayProcess, desk: Desk) -> None:
+    """Content-Range on an upload is 400, and packed content 415, before their bytes."""
+    path = f"/files/{desk.row('cd' * 32, 4)['id']}/content"
+    for method, target in [("PUT", path), ("POST", "/files?name=a")]:
+        for kwargs in ({"data": b"x"}, {"files": {"file": ("a", b"x")}}):
+            ranged = {**bearer(), "Content-Range": "bytes 0-0/4"}
+            problem_of(gateway.request(method, target, headers=ranged, **kwargs), 400, "bad_request")
+            packed = {**bearer(), "Content-Encoding": "gzip"}
+            problem_of(gateway.request(method, target, headers=packed, **kwargs), 415, "unsupported_media_type")
+    assert desk.batches == []
+    assert post(gateway, data=b"x", headers={"Content-Encoding": "identity"}).status_code == 201
+
+
 def test_neither_length_nor_chunks(gateway: GatewayProcess) -> None:
     """411 for a body that does not say where it ends."""
     assert problem_in(raw_post(gateway, b""))["code"] == "length_required"
