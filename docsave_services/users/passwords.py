@@ -14,6 +14,7 @@ import string
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import cache
 
 import bcrypt
@@ -26,14 +27,28 @@ from docsave_services.errors import Unavailable
 ROUNDS = 12
 """bcrypt's cost, 2**12 iterations; OWASP's password storage cheat sheet asks for 10 at least."""
 
-TURN_SECONDS = RPC_DEADLINE_SECONDS - 1.5
-"""A turn comes within this time or not at all; the rest is for the hash and for writing down what came of it."""
+TURN_SECONDS = RPC_DEADLINE_SECONDS - 1
+"""A turn comes within this time, less twice what a hash takes at present, or not at all; the rest is for the hash and
+for writing down what came of it."""
 
 IN_LINE_MAX = 32
 """Callers that may be at it at once. Two processors serve 30 in ``TURN_SECONDS``, and it is half of the service's
 workers: a crowd at the door keeps nobody from what needs no password."""
 
 _LINE = Semaphore(IN_LINE_MAX)
+
+
+@dataclass(slots=True)
+class _Pace:
+    """What a hash takes lately, in seconds: on a busy machine several times as much as on an idle one."""
+
+    seconds: float = 0.0
+
+    def note(self, seconds: float) -> None:
+        self.seconds += (seconds - self.seconds) / 4
+
+
+_PACE = _Pace()
 
 _HASHING = Semaphore(max(1, os.cpu_count() or 1))
 """More hashes at once than processors would end no sooner; they would only keep the threads from the database's
@@ -57,7 +72,7 @@ def verify_password(password: str, stored: str | None, turn_by: float | None = N
 
     ``turn_by`` is what the caller's own ``place_in_line`` gave; without it this is one.
     """
-    reference = _absent_hash() if stored is None else stored
+    reference = _absent_hash(ROUNDS) if stored is None else stored
     hashed = reference.removeprefix(_SCHEME).encode("ascii")
     with place_in_line() if turn_by is None else nullcontext(turn_by) as limit, _turn(limit):
         matches: bool = tpool.execute(bcrypt.checkpw, _prehash(password), hashed)
@@ -81,10 +96,12 @@ def place_in_line() -> Iterator[float]:
 @contextmanager
 def _turn(turn_by: float) -> Iterator[None]:
     """One of the threads for hashing; ``Unavailable`` for a caller who would have gone before the answer came."""
-    if not _HASHING.acquire(timeout=max(0.001, turn_by - time.monotonic())):
+    if not _HASHING.acquire(timeout=max(0.001, turn_by - 2 * _PACE.seconds - time.monotonic())):
         raise _crowded()
+    began = time.monotonic()
     try:
         yield
+        _PACE.note(time.monotonic() - began)
     finally:
         _HASHING.release()
 
@@ -98,10 +115,10 @@ def _crowded() -> Unavailable:
 
 
 @cache
-def _absent_hash() -> str:
+def _absent_hash(rounds: int) -> str:
     """A hash of no password, made without hashing: else the first unknown login of a process would take twice as long.
 
     bcrypt checks a password by hashing it with the salt and comparing; what it compares with does not matter.
     """
     digest = "".join(secrets.choice(_BCRYPT_DIGITS) for _ in range(_BCRYPT_DIGEST_CHARACTERS))
-    return _SCHEME + bcrypt.gensalt(ROUNDS).decode("ascii") + digest
+    return _SCHEME + bcrypt.gensalt(rounds).decode("ascii") + digest

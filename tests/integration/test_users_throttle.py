@@ -5,13 +5,14 @@ from typing import Any
 
 import eventlet
 import pytest
+from eventlet.semaphore import Semaphore
 from sqlalchemy import text
 
 from docsave_services.db.audit import Actor
 from docsave_services.db.engine import make_engine
 from docsave_services.db.transactions import Transactions
 from docsave_services.errors import BadCredentials, DocsaveError, TooManyRequests, WrongPassword
-from docsave_services.users import handlers, housekeeping, log_in, throttle
+from docsave_services.users import handlers, housekeeping, log_in, passwords, throttle
 from tests.support.accounts import PASSWORD, RING, Accounts, open_accounts
 
 WRONG = "wrong password"
@@ -186,8 +187,9 @@ def test_processes_share_the_counts(accounts: Accounts) -> None:
         other.engine.dispose()
 
 
-def test_attempts_at_once_are_all_counted(accounts: Accounts) -> None:
-    """A burst is bounded, and its failures add up to one long pause."""
+def test_attempts_at_once_are_all_counted(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A burst is bounded, and its failures add up to one long pause; also where more processes let more in."""
+    monkeypatch.setattr(passwords, "_LINE", Semaphore(1000))
     _, login = accounts.new()
     threads = [eventlet.spawn(attempt, accounts, login) for _ in range(throttle.PENDING_MAX + 8)]
     codes = [t.wait() for t in threads]

@@ -37,9 +37,7 @@ def log_in_throttled(accounts: Accounts, login: str, password: str, address: str
 def accounts(database_uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Accounts]:
     with open_accounts(database_uri, monkeypatch) as opened:
         monkeypatch.setattr(passwords, "ROUNDS", ROUNDS)
-        passwords._absent_hash.cache_clear()
         yield opened
-    passwords._absent_hash.cache_clear()
 
 
 @pytest.mark.parametrize("path", [authenticate, log_in_throttled])

@@ -173,7 +173,7 @@ def test_the_first_unknown_login_takes_no_longer(monkeypatch: pytest.MonkeyPatch
     """What unknown logins are checked against is not itself hashed, not even once a process; no password fits it."""
     hashed = []
     monkeypatch.setattr(passwords.bcrypt, "hashpw", lambda *args: hashed.append(args))
-    passwords._absent_hash.cache_clear()
+    monkeypatch.setattr(passwords, "ROUNDS", 5)  # for which this process has none yet
     assert not passwords.verify_password("some password", None)
     assert hashed == []
 
@@ -187,3 +187,14 @@ def test_who_waits_too_long_for_a_hash_is_told_to_come_back(monkeypatch: pytest.
         passwords.verify_password("some password", None)
     assert not passwords.verify_password("some password", None)
     assert places.balance == 1
+
+
+def test_a_turn_that_comes_too_late_for_the_hash_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a hash takes half of the time that is left, its caller would be gone before the answer."""
+    monkeypatch.setattr(passwords, "_PACE", passwords._Pace(passwords.TURN_SECONDS / 2))
+    places = Semaphore(1)
+    monkeypatch.setattr(passwords, "_HASHING", places)
+    with places, pytest.raises(Unavailable), eventlet.Timeout(1):
+        passwords.verify_password("some password", None)
+    assert not passwords.verify_password("some password", None)
+    assert passwords._PACE.seconds < passwords.TURN_SECONDS / 2
