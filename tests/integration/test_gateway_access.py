@@ -60,7 +60,7 @@ def desk(gateway: GatewayProcess) -> Desk:
 
 def path_of(route: HttpRoute) -> str:
     """The route's path with something that could be there in each variable's place."""
-    return re.sub(r"<(\w+):\w+>", lambda match: SAMPLES[match[1]], route.url)
+    return re.sub(r"<(\w+):\w+>", lambda match: SAMPLES.get(match[1], "x"), route.url)
 
 
 def name_of(route: HttpRoute) -> str:

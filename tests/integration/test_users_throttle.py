@@ -124,17 +124,16 @@ def throttled(accounts: Accounts) -> list[tuple[int | None, str | None, Any]]:
     return [(line["user_id"], line["address"], line["detail"]) for line in lines]
 
 
-def test_a_pause_is_in_the_trail_once(accounts: Accounts) -> None:
+def test_a_pause_is_in_the_trail_once(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often it refuses and in whichever process; the next pause is another line, one without refusals none."""
     user_id, login = accounts.new()
-    other = Accounts(accounts.uri, pytest.MonkeyPatch())
-    for n in range(3):
-        accounts.later(60 * n)
-        fail_at_once = [attempt(accounts, login) for _ in range(5 if n == 0 else 1)]
-        assert set(fail_at_once) == {"bad_credentials"}
-        if n != 1:
-            assert {attempt(one, login, PASSWORD) for one in (accounts, other) * 5} == {"too_many_requests"}
-    other.db.engine.dispose()
+    with open_accounts(accounts.uri, monkeypatch) as other:
+        for n in range(3):
+            accounts.later(60 * n)
+            failures = [attempt(accounts, login) for _ in range(5 if n == 0 else 1)]
+            assert set(failures) == {"bad_credentials"}
+            if n != 1:
+                assert {attempt(one, login, PASSWORD) for one in (accounts, other) * 5} == {"too_many_requests"}
     first, third = ({"counted": "login", "failures": n, "seconds": s} for n, s in ((5, 1), (7, 4)))
     assert throttled(accounts) == [(user_id, HERE, first), (user_id, HERE, third)]
     assert {line["by"] for line in accounts.trail(action="login_throttled")} == {None}
