@@ -405,10 +405,10 @@ def hashes_a_second() -> float:
 def test_twenty_at_once_all_get_in(gateway: GatewayProcess) -> None:
     """Where the machine can hash that many in three fifths of the time in which a turn must come (two idle processors
     can); where other work leaves it less, a quarter of what it can."""
-    rosa = Person(gateway, "rosa")
+    theo = Person(gateway, "theo")
     for _ in range(3):
         before = hashes_a_second()
-        served = Rush(gateway, rosa.user["login"], 20).served()
+        served = Rush(gateway, theo.user["login"], 20).served()
         capacity = TURN_SECONDS * min(before, hashes_a_second())
         wanted = 20 if 0.6 * capacity >= 20 else int(0.25 * capacity)
         if served >= wanted:
