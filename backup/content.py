@@ -13,7 +13,7 @@ from pathlib import Path
 from backup.errors import Cancelled
 from docsave_services.errors import BlobDamaged
 from docsave_services.storage import CHUNK_BYTES
-from docsave_services.storage.durable import fsync_directory, temporary_beside
+from docsave_services.storage.durable import fsync_directory, make_directories, temporary_beside
 
 READ_ONLY = 0o444
 
@@ -88,12 +88,22 @@ def matches(path: Path, sha256: str, size: int, cancelled: Callable[[], bool] = 
         return digest.hexdigest() == sha256
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a damaged file to ``<name>.damaged`` (``.damaged-2`` and so on): it is kept for an operator to look at."""
-    aside, number = path.with_name(f"{path.name}.damaged"), 1
+DAMAGED = "damaged"
+"""Where damaged files go, below the backup directory, each under its own path: nothing is deleted."""
+
+
+def set_aside(path: Path, root: Path) -> str:
+    """Move a damaged file of the directory ``root`` to ``damaged/`` for an operator to look at; its new relative path.
+
+    ``-2`` and so on is appended when there is one already.
+    """
+    first = aside = root / DAMAGED / path.relative_to(root)
+    make_directories(first.parent)
+    number = 1
     while os.path.lexists(aside):
         number += 1
-        aside = path.with_name(f"{path.name}.damaged-{number}")
+        aside = first.with_name(f"{first.name}-{number}")
     path.rename(aside)
+    fsync_directory(aside.parent)
     fsync_directory(path.parent)
-    return aside
+    return aside.relative_to(root).as_posix()

@@ -12,6 +12,7 @@ from eventlet.semaphore import Semaphore
 
 from backup.errors import Cancelled, DirectoryGone, describe
 from backup.history import Written
+from backup.trouble import Trouble
 from docsave_services.contracts import FileEvent
 from docsave_services.log import get_logger
 
@@ -24,7 +25,7 @@ WAITING_MAX = 10_000
 """Events taken and not yet safe, failing ones included; ``take`` blocks at this number, the journal keeps the rest."""
 
 FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 60.0
+LONGEST_PAUSE_SECONDS = 30.0
 
 
 class Failing(TypedDict):
@@ -48,6 +49,7 @@ class Copier:
         self._under_way: dict[str, deque[FileEvent]] = {}
         self._room = Semaphore(WAITING_MAX)
         self._stopping = False
+        self.trouble = Trouble()
         self.failing: dict[int, Failing] = {}
         self.waiting = 0
         self.copied = 0
@@ -62,6 +64,7 @@ class Copier:
     def stop(self) -> None:
         """Let every ``work`` return after the copy in progress."""
         self._stopping = True
+        self.trouble.stop()
         for _ in range(COPIES_AT_ONCE):
             self._ready.put(None)
 
@@ -80,6 +83,9 @@ class Copier:
                 del self._under_way[content]
 
     def _copy(self, event: FileEvent) -> None:
+        self.trouble.wait()
+        if self._stopping:
+            return  # as when it is cancelled
         try:
             written = self._write(event)
         except DirectoryGone:
@@ -89,8 +95,9 @@ class Copier:
         except Exception as exc:
             self._try_later(event, exc)
             return
+        self.trouble.over()
         if written.set_aside:
-            _log.error("damaged_object_set_aside", object=written.set_aside, event_id=event["event_id"])
+            _log.error("damaged_file_set_aside", path=written.set_aside, event_id=event["event_id"])
         if written.repeated:
             self.repeated += 1
         else:
@@ -104,7 +111,9 @@ class Copier:
     def _try_later(self, event: FileEvent, error: Exception) -> None:
         event_id = event["event_id"]
         tries = self.failing[event_id]["tries"] + 1 if event_id in self.failing else 1
-        pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(tries - 1, 30), LONGEST_PAUSE_SECONDS)
+        # What ails the disk is waited for by all together, not by each for itself.
+        blame_disk = self.trouble.note(error)
+        pause = 0.0 if blame_disk else min(FIRST_PAUSE_SECONDS * 2.0 ** min(tries - 1, 30), LONGEST_PAUSE_SECONDS)
         text = describe(error)
         self.failing[event_id] = {
             "event_id": event_id,

@@ -10,6 +10,9 @@ import eventlet
 from eventlet import tpool
 from eventlet.event import Event
 
+from backup.chain import Head
+from backup.chain_adoption import adopt
+from backup.chain_log import ChainView, ChainWriter
 from backup.errors import Cancelled, DirectoryGone, Refused, describe
 from backup.home import EPOCH_CHANGED, REFUSING, Home, Marker
 from backup.progress import Place, read_place
@@ -19,7 +22,7 @@ from backup.verify import Report, Verification, absent
 from backup.wake import Wake
 from docsave_services.contracts import CHANGES_LIMIT_MAX, FileEvent
 from docsave_services.domain.cursor import Cursor
-from docsave_services.errors import CursorExpired, DocsaveError, Unavailable
+from docsave_services.errors import BlobDamaged, CursorExpired, DocsaveError, Unavailable
 from docsave_services.log import get_logger
 from docsave_services.storage import BlobStore
 
@@ -34,8 +37,10 @@ LOOK_SECONDS = 1.0
 STARTING = "starting"
 WAITING = "waiting"
 STANDBY = "standby"
+ADOPTING = "adopting"
 ACTIVE = "active"
 STOPPED = "stopped"
+CURSOR_STUCK = "cursor_stuck"
 
 FAILING_SHOWN_MAX = 100
 
@@ -116,7 +121,12 @@ class Engine:
         return head.epoch
 
     def _copy(self, marker: Marker) -> None:
-        session = Session(marker, self.home.seal(), self._blobs, self._files)
+        seal = self.home.seal()
+        try:
+            chain = self._open_chain(tpool.execute(read_place, self.home.root, marker.epoch).copied)
+        except Cancelled:
+            return
+        session = Session(marker, seal, self._blobs, self._files, chain)
         if self._stopping:
             return
         self._session = session
@@ -130,6 +140,25 @@ class Engine:
             _log.warning("journal_read_again", reason=describe(exc))
         finally:
             self._session = None
+
+    def _open_chain(self, copied: int) -> ChainWriter:
+        """The chain, made from the entries where it does not reach up to ``copied``: an older directory has none."""
+        chain: ChainWriter = tpool.execute(ChainWriter, self.home.root, copied)
+        if chain.size < copied:
+            self._show(ADOPTING, "the chain of the history is being made from its entries")
+            added = tpool.execute(adopt, self.home.root, chain, copied, lambda: self._stopping)
+            _log.warning("chain_adopted", entries=added, head=tpool.execute(chain.view.head)["root"])
+        return chain
+
+    @property
+    def condition(self) -> tuple[str, str | None]:
+        """The state that an operator should see, and why: of an active process that of the disk, if it is ill."""
+        session = self._session
+        if session and session.copier.trouble.state:
+            return session.copier.trouble.state, session.copier.trouble.reason
+        if session and session.place_error:
+            return CURSOR_STUCK, f"the place in the journal cannot be written: {session.place_error}"
+        return self.state, self.reason
 
     def _show(self, state: str, reason: str | None) -> None:
         if (state, reason) == (self.state, self.reason):
@@ -145,9 +174,10 @@ class Engine:
         head = self._head()
         known = head is not None and epoch == head.epoch
         failing = list(session.copier.failing.values()) if session else []
+        state, reason = self.condition
         return {
-            "state": self.state,
-            "reason": self.reason,
+            "state": state,
+            "reason": reason,
             "cursor": str(Cursor(epoch, place.copied)) if epoch else None,
             "head": str(head) if head else None,
             "lag_events": head.event_id - place.copied if head and known else None,
@@ -160,6 +190,7 @@ class Engine:
             "report_error": session.reporter.error if session else None,
             "cursor_error": session.place_error if session else None,
             "verifying": self._verifying is not None,
+            "chain": self._chain_head(place.copied),
         }
 
     def _durable_place(self) -> tuple[Place, str | None]:
@@ -170,6 +201,14 @@ class Engine:
         if marker is None:
             return Place(), None
         return read_place(self.home.root, marker.epoch), marker.epoch
+
+    def _chain_head(self, size: int) -> Head | None:
+        """The head over all that is durably copied; None while it cannot be read."""
+        try:
+            head: Head = tpool.execute(ChainView(self.home.root).head, size)
+        except (OSError, BlobDamaged):
+            return None  # being made, or damaged: verify says so
+        return head
 
     def _head(self) -> Cursor | None:
         try:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backup.chain import IDENTITY, leaf
 from backup.content import NO_LINK_ERRORS, READ_ONLY, Source, copy_content, matches, never, set_aside
 from backup.errors import EntryConflict, MalformedEvent
 from backup.names import content_name, content_prefix, json_name
@@ -34,19 +35,18 @@ OBJECTS = "objects"
 DIRECTORY_MODE = 0o750
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_IDENTITY = ("event_id", "type", "id", "user_id", "name", "size", "sha256", "version", "at")
-"""The fields that make two events the same change; the others may gain company in a later release."""
-
 _LATER = ("folder", "labels", "permanent")
 """Fields that entries of the first release lack; where an entry has one, it is part of the change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What ``write`` did: ``repeated`` when the entry was already complete; ``set_aside`` names a damaged object."""
+    """What ``write`` did: ``repeated`` when the entry was already complete; ``set_aside`` names a damaged file;
+    ``leaf`` is the entry's in the chain."""
 
     repeated: bool
     set_aside: str | None = None
+    leaf: bytes = b""
 
 
 class History:
@@ -70,13 +70,34 @@ class History:
         self._check()
         directory = self.root / HISTORY / str(event["user_id"]) / str(event["id"])
         self._directories.make(directory)
-        described = _is_described(directory / json_name(event["version"]), event)
-        aside = None
+        description = directory / json_name(event["version"])
+        found, aside = self._description(description, event)
         if event["type"] != FILE_DELETE:
-            aside = self._ensure_content(directory, event, cancelled)
-        if not described:
-            write_file(directory / json_name(event["version"]), event_json(event), READ_ONLY)
-        return Written(repeated=described, set_aside=aside)
+            aside = self._ensure_content(directory, event, cancelled) or aside
+        if found is None:
+            write_file(description, event_json(event), READ_ONLY)
+        return Written(repeated=found is not None, set_aside=aside, leaf=leaf(found or event))
+
+    def restore_content(self, event: FileEvent, cancelled: Callable[[], bool] = never) -> str | None:
+        """Make the content of an entry anew, from the object or the blob store; the damaged one is set aside, and its
+        new path is returned. Raises as ``write`` does."""
+        self._check()
+        directory = self.root / HISTORY / str(event["user_id"]) / str(event["id"])
+        aside = None
+        for name in _content_present(directory, event["version"]):
+            aside = set_aside(directory / name, self.root)
+        target = directory / content_name(event["version"], event["at"], event["name"])
+        return self._place(event, target, cancelled) or aside
+
+    def restore_description(self, event: FileEvent) -> str | None:
+        """Put the entry's JSON in its place; what was there is set aside, and its new path is returned."""
+        self._check()
+        directory = self.root / HISTORY / str(event["user_id"]) / str(event["id"])
+        self._directories.make(directory)
+        description = directory / json_name(event["version"])
+        aside = set_aside(description, self.root) if os.path.lexists(description) else None
+        write_file(description, event_json(event), READ_ONLY)
+        return aside
 
     def sweep(self, cancelled: Callable[[], bool] = never) -> int:
         """Remove the temporary files that killed processes left; how many. Only for the process that may write."""
@@ -88,6 +109,21 @@ class History:
                 Path(directory, name).unlink(missing_ok=True)
                 swept += 1
         return swept
+
+    def _description(self, path: Path, event: FileEvent) -> tuple[Mapping[str, Any] | None, str | None]:
+        """The entry's JSON if it is there; ``EntryConflict`` when another event's is.
+
+        One that is not JSON was torn by a crash of the system: it is set aside, and its new path is returned.
+        """
+        try:
+            found: Any = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None, None
+        except ValueError:
+            return None, set_aside(path, self.root)
+        if not isinstance(found, dict) or not _is_same_change(found, event):
+            raise EntryConflict(f"{path.name} holds another event")
+        return found, None
 
     def _ensure_content(self, directory: Path, event: FileEvent, cancelled: Callable[[], bool]) -> str | None:
         target = directory / content_name(event["version"], event["at"], event["name"])
@@ -126,7 +162,7 @@ class History:
             if matches(item, source.sha256, source.size, cancelled):
                 fsync_directory(item.parent)  # a killed predecessor may have renamed it a moment before
                 return item, None
-            aside = set_aside(item).name
+            aside = set_aside(item, self.root)
         copy_content(source, item, cancelled)
         return item, aside
 
@@ -187,21 +223,8 @@ def _validate_later_fields(event: Mapping[str, Any]) -> None:
         raise MalformedEvent("only a deletion can be permanent")
 
 
-def _is_described(path: Path, event: FileEvent) -> bool:
-    """Whether the event is there; ``EntryConflict`` when another one is."""
-    try:
-        found: Any = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return False
-    except ValueError as exc:
-        raise EntryConflict(f"{path.name} is not readable") from exc
-    if not isinstance(found, dict) or not _is_same_change(found, event):
-        raise EntryConflict(f"{path.name} holds another event")
-    return True
-
-
 def _is_same_change(found: Mapping[str, Any], event: FileEvent) -> bool:
-    compared = [*_IDENTITY, *(key for key in _LATER if key in found)]
+    compared = [*IDENTITY, *(key for key in _LATER if key in found)]
     return all(found.get(key) == event.get(key) for key in compared)
 
 

@@ -101,8 +101,9 @@ class Backup:
     @rpc
     def health(self) -> dict[str, str]:
         """``unavailable`` with the reason unless copies are being made, here or by the process that is active."""
-        if self.engine.state not in (ACTIVE, STANDBY):
-            raise Unavailable(self.engine.reason or f"the backup is {self.engine.state}")
+        state, reason = self.engine.condition
+        if state not in (ACTIVE, STANDBY):
+            raise Unavailable(reason or f"the backup is {state}")
         return {"directory": "ok"}
 
 

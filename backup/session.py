@@ -9,6 +9,8 @@ import eventlet
 from eventlet import tpool
 from eventlet.event import Event
 
+from backup.chain import LinkedEvent, Links, identity_hash, link
+from backup.chain_log import ChainWriter, Line
 from backup.copier import COPIES_AT_ONCE, Copier
 from backup.errors import DirectoryGone, describe
 from backup.history import History, Written
@@ -28,12 +30,16 @@ REPORTED_WRITE_SECONDS = 1.0
 """A confirmed report alone is written down this much later: repeating it after a crash costs nothing."""
 
 PLACE_RETRY_SECONDS = 1.0
+PLACE_RETRY_SECONDS_MAX = 15.0
 
 
 class Session:
-    """Reads the journal from the durable place, copies, reports, and moves the place. ``files`` calls that service."""
+    """Reads the journal from the durable place, copies, reports, and moves the place. ``files`` calls that service,
+    ``chain`` reaches up to the place at least."""
 
-    def __init__(self, marker: Marker, seal: Seal, blobs: BlobStore, files: Callable[..., Any]) -> None:
+    def __init__(
+        self, marker: Marker, seal: Seal, blobs: BlobStore, files: Callable[..., Any], chain: ChainWriter
+    ) -> None:
         self.root = seal.path.parent
         self._epoch = marker.epoch
         self._seal = seal
@@ -42,12 +48,16 @@ class Session:
         self._already_copied = self.durable.copied
         self._copied = Contiguous(self.durable.copied)
         self._reported = Contiguous(self.durable.reported)
-        self._history = History(self.root, blobs, check=seal)
+        self.history = History(self.root, blobs, check=seal)
+        self._chain = chain
+        self._links = Links(self.durable.copied, chain.view.link(self.durable.copied))
+        self._lines: dict[int, Line] = {}
         self.copier = Copier(self._write, self._is_safe)
         self.reporter = Reporter(lambda **report: files("protected", **report), self._is_reported, self._durable_cursor)
         # From `reported`, not `copied`: what lies between is safe but perhaps unknown to the files service.
         self.reader = JournalReader(self._fetch, self._deliver, Cursor(marker.epoch, self.durable.reported))
         self.place_error: str | None = None
+        self._place_pause = PLACE_RETRY_SECONDS
         self._moved = Wake()
         self._stopping = False
         self._end = Event()
@@ -92,11 +102,13 @@ class Session:
         for event in events:
             if event["event_id"] <= self._already_copied:
                 self.reporter.add(event)
-            else:
-                self.copier.take(event)
+            elif linked := self._links.take(event):
+                self.copier.take(linked)
 
     def _write(self, event: FileEvent) -> Written:
-        return cast(Written, tpool.execute(self._history.write, event, self._is_stopping))
+        written = cast(Written, tpool.execute(self.history.write, event, self._is_stopping))
+        self._lines[event["event_id"]] = _line(event, written)
+        return written
 
     def _is_stopping(self) -> bool:
         return self._stopping
@@ -129,30 +141,41 @@ class Session:
         place = Place(self._copied.place, min(self._reported.place, self._copied.place))
         if place == self.durable:
             return
+        event_ids = range(self.durable.copied + 1, place.copied + 1)
         try:
-            tpool.execute(self._write_place_blocking, place)
+            tpool.execute(self._write_place_blocking, place, [self._lines[event_id] for event_id in event_ids])
         except DirectoryGone:
             raise
         except OSError as exc:
             self.place_error = describe(exc)
             _log.error("backup_cursor_not_written", error=self.place_error)
-            eventlet.sleep(PLACE_RETRY_SECONDS)
+            eventlet.sleep(self._place_pause)
+            self._place_pause = min(self._place_pause * 2, PLACE_RETRY_SECONDS_MAX)
             self._moved.ring()
             return
-        moved = place.copied != self.durable.copied
-        self.durable, self.place_error = place, None
-        if moved:
+        for event_id in event_ids:
+            del self._lines[event_id]
+        self.durable, self.place_error, self._place_pause = place, None, PLACE_RETRY_SECONDS
+        if event_ids:
             self.reporter.place_moved()
 
-    def _write_place_blocking(self, place: Place) -> None:
+    def _write_place_blocking(self, place: Place, lines: list[Line]) -> None:
         self._seal()
+        self._chain.append(lines)
         write_place(self.root, self._epoch, place)
 
     def _sweep(self) -> None:
         try:
-            swept = tpool.execute(self._history.sweep, self._is_stopping)
+            swept = tpool.execute(self.history.sweep, self._is_stopping)
         except OSError as exc:
             _log.warning("sweep_failed", error=describe(exc))
             return
         if swept:
             _log.info("temporary_files_swept", count=swept)
+
+
+def _line(event: FileEvent, written: Written) -> Line:
+    """The entry's line in the chain. An event without ``previous`` does not come here: ``_deliver`` links all."""
+    linked = cast(LinkedEvent, event)
+    own = link(bytes.fromhex(linked["previous"]), identity_hash(event))
+    return Line(event["event_id"], event["user_id"], event["id"], event["version"], written.leaf, own)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from eventlet.event import Event
 
 from backup import copier as copier_module
 from backup import reporter as reporter_module
+from backup import trouble as trouble_module
 from backup.copier import COPIES_AT_ONCE, Copier
 from backup.errors import Cancelled, DirectoryGone
 from backup.history import Written
@@ -101,6 +104,54 @@ def test_a_failing_event_does_not_hold_up_the_others(
     broken = False
     wait_until(lambda: 2 in safe)
     assert (copier.failing, copier.waiting, copier.copied) == ({}, 0, 20)
+
+
+@pytest.mark.parametrize(("code", "state"), [(28, "disk_full"), (122, "disk_full"), (30, "read_only")])
+def test_a_disk_that_takes_nothing_is_tried_by_one_copy_at_a_time(
+    journal: Journal, start: Callable[..., Copier], monkeypatch: pytest.MonkeyPatch, code: int, state: str
+) -> None:
+    """With growing pauses, and one state for all; with room again everything is copied."""
+    monkeypatch.setattr(trouble_module, "FIRST_PAUSE_SECONDS", 0.01)
+    full = True
+    tries: list[float] = []
+
+    def write(_: FileEvent) -> Written:
+        if full:
+            tries.append(time.monotonic())
+            raise OSError(code, "no")
+        return Written(repeated=False)
+
+    safe: list[int] = []
+    copier = start(write, lambda event: safe.append(event["event_id"]))
+    for number in range(1, 41):
+        copier.take(journal.add(b"%d" % number, file_id=number))
+    wait_until(lambda: len(tries) >= COPIES_AT_ONCE + 5)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(tries[COPIES_AT_ONCE:])]
+    assert all(gap > 0.01 for gap in gaps)
+    assert gaps[-1] > 4 * gaps[0]
+    assert (copier.trouble.state, copier.waiting, safe) == (state, 40, [])
+    full = False
+    wait_until(lambda: len(safe) == 40)
+    assert (copier.trouble.state, copier.trouble.reason, copier.failing) == (None, None, {})
+
+
+def test_stopping_does_not_wait_for_a_full_disk(journal: Journal, start: Callable[..., Copier]) -> None:
+    """Copies that wait for room are given up at once."""
+    tries: list[int] = []
+
+    def write(event: FileEvent) -> Written:
+        tries.append(event["event_id"])
+        raise OSError(28, "no")
+
+    copier = Copier(write, lambda _: None)
+    threads = [eventlet.spawn(copier.work) for _ in range(COPIES_AT_ONCE)]
+    for number in range(1, 41):
+        copier.take(journal.add(b"%d" % number, file_id=number))
+    wait_until(lambda: len(tries) >= COPIES_AT_ONCE)
+    copier.stop()
+    with eventlet.Timeout(0.3):
+        for thread in threads:
+            thread.wait()
 
 
 def test_copies_run_together_but_never_two_of_the_same_content(journal: Journal, start: Callable[..., Copier]) -> None:

@@ -165,8 +165,8 @@ def test_a_damaged_object_is_set_aside_and_written_anew(
         item.unlink(missing_ok=True)
         item.write_bytes(damage)
         written = history.write(journal.add(b"one", file_id=number))
-        assert written.set_aside in {f"{item.name}.damaged", f"{item.name}.damaged-2"}
-        assert (item.parent / written.set_aside).read_bytes() == damage
+        assert written.set_aside == f"damaged/{item.relative_to(root)}{'-2' if number == 2 else ''}"
+        assert (root / written.set_aside).read_bytes() == damage
         assert item.read_bytes() == b"one"
         assert next((root / f"history/3/{number}").glob("v000001_*")).read_bytes() == b"one"
 
