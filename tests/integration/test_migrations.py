@@ -2,15 +2,18 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import Connection, column, insert, inspect, select, table, text
 
 from docsave_services.db import migrate
 from docsave_services.db.engine import make_engine
 from docsave_services.db.models import Base
+from docsave_services.files.rows import name_key
 from tests.support.mariadb import MariaDb
 
 
@@ -116,3 +119,71 @@ def test_accounts_of_the_first_schema_are_kept(database_uri: str) -> None:
             assert connection.execute(text("SELECT COUNT(*) FROM session")).scalar() == 0
     finally:
         engine.dispose()
+
+
+def test_files_of_the_second_schema_are_kept(database_uri: str) -> None:
+    """Names are compared without accents from then on, the trash is marked, what files take up is counted; all rows
+    stay as they were, and the way back leads to the same rows."""
+    engine = make_engine(database_uri)
+    names = ["Ärger.TXT", "e\u0301t\u00e9", "Straße", "a ", "b", "c"]
+    try:
+        with engine.connect() as connection:
+            config = migrate._config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0002")
+            _insert_accounts_and_files(connection, names)
+            before = _rows_of_0002(connection)
+            head = connection.execute(text("SELECT last, epoch FROM journal_head")).all()
+            connection.commit()
+
+            for _ in range(2):
+                command.upgrade(config, "head")
+                rows = connection.execute(text("SELECT name_key, trashed, folder, labels FROM file ORDER BY id")).all()
+                assert [row.name_key for row in rows] == [name_key(name) for name in names]
+                assert rows[0].name_key == "arger.txt"
+                assert [bool(row.trashed) for row in rows] == [False, False, True, False, False, True]
+                assert {(row.folder, row.labels) for row in rows} == {("", None)}
+                usage = connection.execute(text("SELECT user_id, files, used_bytes FROM file_usage ORDER BY 1")).all()
+                assert usage == [(1, 4, 10 + 20 + 30 + 40), (2, 1, 50)]
+                query = "SELECT DISTINCT folder, labels, permanent FROM file_event"
+                assert [(f, x, bool(p)) for f, x, p in connection.execute(text(query))] == [("", None, False)]
+                assert connection.execute(text("SELECT COUNT(*) FROM file_label")).scalar() == 0
+                connection.commit()
+                command.downgrade(config, "0002")
+                assert _rows_of_0002(connection) == before
+                assert connection.execute(text("SELECT last, epoch FROM journal_head")).all() == head
+                assert not {"file_usage", "file_label"} & set(inspect(connection).get_table_names())
+                connection.commit()
+    finally:
+        engine.dispose()
+
+
+def _rows_of_0002(connection: Connection) -> list[Sequence[Any]]:
+    """What must survive, column by column."""
+    columns = {
+        "file": "id user_id name path size media_type sha256 version created_at updated_at deleted_at",
+        "file_event": "event_id type file_id user_id name path size sha256 version at by change_key dispatched",
+    }
+    queries = [select(*map(column, c.split())).select_from(table(t)).order_by(text("1")) for t, c in columns.items()]
+    return [connection.execute(query).all() for query in queries]
+
+
+def _insert_accounts_and_files(connection: Connection, names: list[str]) -> None:
+    """Two users; six files of 10, 20… bytes, the last but one the second user's and the last nobody's."""
+
+    def put(target: str, **values: Any) -> None:
+        connection.execute(insert(table(target, *map(column, values))).values(values))
+
+    made, changed = "2026-01-01 00:00:00.000000", "2026-01-02 00:00:00.000000"
+    account = {"name": "x", "password_hash": "x", "role": "user", "active": 1, "token_version": 0}
+    for user_id in (1, 2):
+        login = f"user{user_id}"
+        put("user", id=user_id, login=login, login_key=login, created_at=made, updated_at=made, **account)
+    same = {"path": "p", "media_type": "t/x", "sha256": "0" * 64, "version": 1}
+    for number, name in enumerate(names, start=1):
+        row = {**same, "user_id": {5: 2, 6: None}.get(number, 1), "name": name, "size": number * 10}
+        deleted = changed if number in (3, 6) else None
+        times = {"created_at": made, "updated_at": changed, "deleted_at": deleted}
+        put("file", id=number, name_key=name.casefold(), protected_version=0, **row, **times)
+        put("file_event", event_id=number, file_id=number, type="File_create", at=made, dispatched=1, **row)
+    connection.execute(text("UPDATE journal_head SET last = 6"))
