@@ -39,10 +39,12 @@ DEFAULT_MEDIA_TYPE = "application/octet-stream"
 
 @dataclass(slots=True)
 class Applied:
-    """What a batch did: an outcome for each change, in order, and the events that were committed."""
+    """What a batch did: an outcome for each change, in order, the events that were committed, and the keys of blobs
+    that a file named before and does not name any more."""
 
     outcomes: list[Outcome]
     events: list[FileEvent] = field(default_factory=list)
+    released: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -71,6 +73,7 @@ class Batch:
         self._entries: list[dict[str, Any]] = []
         self._new: list[_New] = []
         self._relabelled: dict[int, FileRow | NewFile] = {}
+        self._released: set[str] = set()
 
     def run(self) -> Applied:
         """Apply all that can be; one that is refused leaves the others alone."""
@@ -81,7 +84,7 @@ class Batch:
         self._requests.write()
         self._session.flush()
         self._usage.write()
-        return Applied(outcomes, journal.append(self._session, self._entries))
+        return Applied(outcomes, journal.append(self._session, self._entries), self._released)
 
     def _locked_rows(self, changes: Sequence[Change]) -> dict[int, FileRow]:
         """Lock all rows in the order of their ids, so that two batches never wait for each other in a circle."""
@@ -195,6 +198,7 @@ class Batch:
         row.deleted_at = row.deleted_at or self._moment
         file = self._record(row, FILE_DELETE, change, "file_removed", permanent=True)
         self._usage.change(row.user_id, -1, -row.size)
+        self._released.add(row.path)
         for table in (FileLabelRow, FileRefRow):
             self._session.execute(delete(table).where(table.file_id == row.id))
         self._relabelled.pop(row.id, None)
@@ -218,6 +222,7 @@ class Batch:
         if rewritten:
             size = self._size(change["path"])
             self._usage.change(row.user_id, 0, size - row.size)
+            self._released.add(row.path)
             row.size, row.sha256, row.path = size, sha256_of_key(change["path"]), change["path"]
             row.media_type = change.get("media_type") or row.media_type
         renamed = "name" in change and change["name"] != row.name

@@ -22,14 +22,26 @@ def apply_changes(transactions: Transactions, store: BlobStore, changes: Sequenc
 
     A change whose ``change_key`` is in the journal already is not applied again and has the file's present state as
     its outcome; a request whose ``idempotency`` key was seen before has the first one's. When the database refuses
-    the batch as a whole, each change gets a transaction of its own.
+    the batch as a whole, each change gets a transaction of its own. Content that a file no longer names counts as
+    new from now on: who has just been told of it can still read it for the sweeper's grace time.
     """
     sizes = tpool.execute(_blob_sizes, store, [change.get("path") for change in changes])
+    applied = _apply(transactions, sizes, changes)
+    if applied.released:
+        tpool.execute(_blob_sizes, store, sorted(applied.released))
+    return applied
+
+
+def _apply(transactions: Transactions, sizes: dict[str, int], changes: Sequence[Change]) -> Applied:
     try:
         return transactions.write(lambda s: Batch(s, sizes, changes).run(), repeatable=True)
     except IntegrityError:
         alone = [_apply_alone(transactions, sizes, change) for change in changes]
-    return Applied([one.outcomes[0] for one in alone], [event for one in alone for event in one.events])
+    return Applied(
+        [one.outcomes[0] for one in alone],
+        [event for one in alone for event in one.events],
+        {key for one in alone for key in one.released},
+    )
 
 
 def _apply_alone(transactions: Transactions, sizes: dict[str, int], change: Change) -> Applied:
@@ -44,6 +56,7 @@ def _apply_alone(transactions: Transactions, sizes: dict[str, int], change: Chan
 
 
 def _blob_sizes(store: BlobStore, keys: Sequence[object]) -> dict[str, int]:
+    """The sizes of the blobs that are there; all of them count as new from now on."""
     sizes: dict[str, int] = {}
     for key in keys:
         if isinstance(key, str):

@@ -31,7 +31,9 @@ here; a living upload is cut when it stalls for seconds. One swept all the same 
 STAGED_MAX = 10_000
 """Bodies looked at in one call."""
 
-_MARK = "swept-through"
+MARK = "swept-through"
+"""The file in the store's root that ``write_mark`` writes."""
+
 _PART = re.compile(r"[0-9a-f]{2}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -165,14 +167,14 @@ def sweep_staging(store: BlobStore, dry_run: bool = False) -> int:
 def read_mark(store: BlobStore) -> str | None:
     """The place in the journal that the last sweep saw, as a cursor; None before the first."""
     try:
-        return (store.root / _MARK).read_text(encoding="utf-8").strip()
+        return (store.root / MARK).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         return None
 
 
 def write_mark(store: BlobStore, cursor: str) -> None:
     """Remember, durably, which journal the store belongs to and how far that has come."""
-    write_file(store.root / _MARK, f"{cursor}\n".encode())
+    write_file(store.root / MARK, f"{cursor}\n".encode())
 
 
 def _is_same(status: os.stat_result, blob: Idle) -> bool:

@@ -11,6 +11,8 @@ from typing import Any
 from nameko.standalone.rpc import ClusterRpcProxy
 from sqlalchemy import NullPool, create_engine, text
 
+from docsave_services.storage.sweep import MARK
+
 CALL_SECONDS = 20.0
 PAGE = 50
 """Small, so that reading the journal takes several pages."""
@@ -93,7 +95,7 @@ def read_blobs(root: Path) -> tuple[dict[str, str], list[str]]:
     blobs = {
         path.relative_to(root).as_posix(): sha256_of(path)
         for path in sorted(root.rglob("*"))
-        if path.is_file() and path.parent != staging
+        if path.is_file() and path.parent != staging and path != root / MARK
     }
     return blobs, sorted(path.name for path in staging.iterdir())
 

@@ -77,11 +77,26 @@ def test_content_of_a_file_in_the_trash_stays(sweeping: Sweeping) -> None:
     sweeping.sweep_all()
     assert sweeping.is_whole(key)
     sweeping.documents.apply({"op": "remove", "by": None, "file_id": file_id})
+    sweeping.age(key)
     sweeping.sweep_all()
     assert sweeping.is_whole(key)
     sweeping.backup_reports()
     sweeping.sweep_all()
     assert not sweeping.path(key).exists()
+
+
+@SQLITE
+def test_content_is_kept_for_the_grace_time_after_it_was_replaced(sweeping: Sweeping) -> None:
+    """However old it is: an archive that began before may still come to it."""
+    file_id, (first,) = saved(sweeping, b"first")
+    documents = sweeping.documents
+    documents.apply({"op": "update", "by": None, "file_id": file_id, "path": documents.blob(b"second")})
+    sweeping.backup_reports()
+    sweeping.sweep_all()
+    assert sweeping.is_whole(first)
+    sweeping.age(first)
+    sweeping.sweep_all()
+    assert not sweeping.path(first).exists()
 
 
 def test_content_that_another_file_names_stays(sweeping: Sweeping) -> None:
