@@ -12,36 +12,21 @@ import pytest
 import requests
 from nameko.standalone.rpc import ClusterRpcProxy
 
-from docsave_services.db.migrate import upgrade
 from docsave_services.users.passwords import TURN_SECONDS, hash_password
 from tests.integration.gateway_process import GatewayProcess, problem_of
+from tests.integration.served_gateway import ServedGateway, served_gateway
 from tests.support.rabbitmq import Broker
-from tests.support.waiting import wait_until
 
 PASSWORD = "correct horse 1"
 
 
 @pytest.fixture(scope="module")
-def gateway(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    gateway = GatewayProcess(
-        broker.amqp_uri,
-        tmp_path_factory.mktemp("gateway"),
-        ADMIN_LOGIN="admin",
-        ADMIN_PASSWORD=PASSWORD,
-        TRUSTED_PROXIES="127.0.0.1",
-    )
-    upgrade(f"sqlite:///{gateway.directory}/data/docsave.sqlite3")
-    services = [
-        gateway.run(f"docsave_services.{name}") for name in ("users.service:UsersService", "files.service:FilesService")
-    ]
-    wait_until(lambda: gateway.get("/health/ready").json()["checks"]["files"]["status"] == "ok", 30)
-    wait_until(lambda: gateway.get("/health/ready").json()["checks"]["users"]["status"] == "ok", 30)
-    with ClusterRpcProxy({"AMQP_URI": broker.amqp_uri}, timeout=10) as rpc:
-        rpc.users.create(login="admin", password=PASSWORD, role="admin")
-    yield gateway
-    gateway.stop()
-    for service in services:
-        service.stop()
+def gateway(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedGateway]:
+    directory = tmp_path_factory.mktemp("gateway")
+    with served_gateway(broker.amqp_uri, directory, TRUSTED_PROXIES="127.0.0.1") as started:
+        with started.rpc() as rpc:
+            rpc.users.create(login="admin", password=PASSWORD, role="admin")
+        yield started
 
 
 class Person:

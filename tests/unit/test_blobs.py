@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from docsave_services.errors import BlobDamaged, BlobMissing
-from docsave_services.storage import CHUNK_BYTES, BlobStore, blob_key
+from docsave_services.storage import CHUNK_BYTES, BlobStore, StoredBlob, blob_key
 from docsave_services.storage import blobs as blobs_module
 
 
@@ -179,3 +179,31 @@ def test_another_size_is_damage(store: BlobStore) -> None:
         next(store.read_part(key, 4, 0, 1))
     with pytest.raises(BlobMissing):
         store.check_size(blob_key("ab" * 32), 3)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_content_that_is_not_kept_still_has_its_name(store: BlobStore, kept: int) -> None:
+    """From the moment on when it is not to be kept nothing of it is on disk; its key and size come out all the same."""
+    staged = store.stage()
+    for n in range(2):
+        if n == kept:
+            staged.keep_nothing()
+        staged.write(b"piece")
+    if kept == 2:
+        staged.keep_nothing()
+    assert list(store.staging.iterdir()) == []
+    sha256 = hashlib.sha256(b"piecepiece").hexdigest()
+    assert staged.commit() == StoredBlob(blob_key(sha256), 10, sha256)
+    with pytest.raises(BlobMissing):
+        store.size_of(blob_key(sha256))
+
+
+def test_equal_content_that_is_there_is_relied_on(store: BlobStore) -> None:
+    """Content that is not kept may be there already; then it counts as new, so that nobody sweeps it away."""
+    key = save(store, b"content")
+    os.utime(store.root / key, (1, 1))
+    staged = store.stage()
+    staged.keep_nothing()
+    staged.write(b"content")
+    assert staged.commit().key == key
+    assert (store.root / key).stat().st_mtime > 1
