@@ -51,7 +51,13 @@ class Archive:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
+            self.close()
             raise ClientError(f"another process mirrors into {root}") from exc
+        self._clear()
+
+    def close(self) -> None:
+        """Let others mirror there."""
+        self._lock.close()
 
     def has(self, event: Event) -> bool:
         """Whether the event's entry is complete. ``EntryConflict`` when it holds another event or content."""
@@ -75,7 +81,13 @@ class Archive:
             self._place(event, directory / content_name(event["version"], event["at"], event["name"]), fetch)
         described = directory / json_name(event["version"])
         if not described.exists():
-            write_atomically(described, event_json(event), READ_ONLY)
+            write_atomically(described, event_json(event), READ_ONLY, self._incoming)
+
+    def _clear(self) -> None:
+        """Remove what a kill left behind; what has arrived of a content is gone on with."""
+        for path in self._incoming.iterdir():
+            if path.suffix != ".part":
+                path.unlink()
 
     def _directory(self, event: Event) -> Path:
         return self.root / "history" / str(event["user_id"]) / str(event["id"])

@@ -15,7 +15,7 @@ import requests
 
 from docsave_client.digests import PIECE_BYTES
 from docsave_client.durable import fsync_directory
-from docsave_client.errors import ClientError, Damaged, NotReachable, Refused
+from docsave_client.errors import ClientError, Damaged, NotReachable, Refused, StoppedByCaller
 from docsave_client.sending import Progress, no_progress
 from docsave_client.transport import Call, Transport
 
@@ -127,6 +127,8 @@ class _Fetch:
             file.truncate(offset)
             file.seek(offset)
             for piece in answer.iter_content(PIECE_BYTES):
+                if self._transport.stop.is_set():
+                    raise StoppedByCaller("stopped")
                 offset += len(piece)
                 if offset > self._content.size:
                     raise Damaged("more arrives than the document has")

@@ -9,9 +9,12 @@ from pathlib import Path
 PRIVATE = 0o600
 
 
-def write_atomically(path: Path, content: bytes, mode: int = PRIVATE) -> None:
-    """Put ``content`` at ``path``, durable when this returns, readable as ``mode`` says from its first moment."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+def write_atomically(path: Path, content: bytes, mode: int = PRIVATE, workplace: Path | None = None) -> None:
+    """Put ``content`` at ``path``, durable when this returns, readable as ``mode`` says from its first moment.
+
+    What a kill leaves behind lies in ``workplace``, a directory of the same file system; without one beside ``path``.
+    """
+    temporary = (workplace or path.parent) / f".{uuid.uuid4().hex}.tmp"
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with os.fdopen(descriptor, "wb") as file:

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 from docsave_client.archive import Archive, EntryConflict
 from docsave_client.backoff import Backoff
 from docsave_client.client import Client
 from docsave_client.cursor_file import CursorFile, epoch_of, event_id_of
 from docsave_client.downloading import Content, OtherContent, fetch
-from docsave_client.errors import Damaged, NotFound, NotReachable
+from docsave_client.errors import Damaged, NotFound, NotReachable, Refused
 from docsave_client.following import PATIENCE_SECONDS, Listener
 from docsave_client.types import Event
 
@@ -24,6 +25,11 @@ LEFT_OUT_NAME = "left_out.jsonl"
 WAITING_MAX = 1000
 """Versions that cannot be had yet and are not waited for; with more, the next change waits for them."""
 
+KEEP_SECONDS = 1.0
+"""How often the place is written: what was mirrored after it is only looked at once more."""
+
+_NOT_FOUND, _SERVER_ERROR = 404, 500
+
 RETRY = Backoff(first=0.5, longest=60.0)
 
 
@@ -32,7 +38,8 @@ class _Keeper:
 
     def __init__(self, path: Path) -> None:
         self._file = CursorFile(path)
-        self._reached: str | None = self._file.load()
+        self._on_disk = self._reached = self._file.load()
+        self._written = time.monotonic()
         self.waiting: dict[int, _Waiting] = {}
 
     def load(self) -> str | None:
@@ -40,16 +47,20 @@ class _Keeper:
 
     def save(self, cursor: str) -> None:
         self._reached = cursor
-        self.write()
+        if time.monotonic() - self._written > KEEP_SECONDS:
+            self.write()
 
     def write(self) -> None:
         """The place on disk."""
         if self._reached is None:
             return
+        self._written = time.monotonic()
         place = self._reached
         if self.waiting:
             place = f"{epoch_of(place)}:{min(min(self.waiting) - 1, event_id_of(place))}"
-        self._file.save(place)
+        if place != self._on_disk:
+            self._file.save(place)
+            self._on_disk = place
 
 
 class _Waiting:
@@ -66,7 +77,8 @@ class _Waiting:
 
 
 class Mirror:
-    """Writes what ``client`` (an administrator's) hears into ``directory``. ``notice`` is told what goes on.
+    """Writes what ``client`` (an administrator's) hears into ``directory``, which is its own until the ``with`` block
+    ends. ``notice`` is told what goes on.
 
     A version is taken from the document itself while it is the current one, else from the server's backup, which may
     have it a little later. What can never be had again (removed for good on the server, or in conflict with what is
@@ -80,6 +92,15 @@ class Mirror:
         self._left_out = directory / LEFT_OUT_NAME
         self._keeper = _Keeper(directory / CURSOR_NAME)
         self.mirrored = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_problem: object) -> None:
+        try:
+            self._keeper.write()
+        finally:
+            self._archive.close()
 
     def run(self, once: bool = False, patience: float = PATIENCE_SECONDS) -> None:
         """Mirror until the client's ``stop`` is set; with ``once`` until everything is here that is there now.
@@ -116,11 +137,9 @@ class Mirror:
     def _try_waiting(self) -> None:
         now = time.monotonic()
         due = [each for each in self._keeper.waiting.values() if each.due <= now]
-        done = [each for each in due if self._done(each)]
-        for each in done:
+        for each in [each for each in due if self._done(each)]:
             del self._keeper.waiting[each.event["event_id"]]
-        if done:
-            self._keeper.write()
+        self._keeper.write()
 
     def _done(self, waiting: _Waiting) -> bool:
         """Whether nothing is left to do for this version."""
@@ -137,7 +156,9 @@ class Mirror:
                 waiting.later()
                 return False
             self._leave_out(event, f"removed for good on the server: {exc.detail}")
-        except Damaged as exc:
+        except (Damaged, Refused) as exc:
+            if isinstance(exc, Refused) and exc.status < _SERVER_ERROR:
+                raise
             self._notice(f"file {event['id']} version {event['version']}: {exc}")
             waiting.later()
             return False
@@ -147,7 +168,9 @@ class Mirror:
         base = f"/files/{event['id']}"
         try:
             fetch(self._client.transport, Content(f"{base}/content", event["sha256"], event["size"]), part)
-        except (NotFound, OtherContent):
+        except (OtherContent, Damaged, Refused) as exc:
+            if isinstance(exc, Refused) and exc.status != _NOT_FOUND and exc.status < _SERVER_ERROR:
+                raise
             where = f"{base}/versions/{event['version']}/content"
             fetch(self._client.transport, Content(where, event["sha256"], event["size"]), part)
 

@@ -126,8 +126,8 @@ def watch(given: argparse.Namespace, output: Output) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: client.stop.set())
     if given.mirror:
-        mirror = Mirror(client, given.mirror, output.note)
-        mirror.run(once=given.once, patience=given.patience)
+        with Mirror(client, given.mirror, output.note) as mirror:
+            mirror.run(once=given.once, patience=given.patience)
         output.show({"mirrored": mirror.mirrored}, lambda: f"{mirror.mirrored} versions mirrored")
         return
     client.follow(

@@ -18,6 +18,7 @@ from eventlet import wsgi
 from docsave_client.backoff import Backoff
 from docsave_client.client import Client
 from docsave_client.errors import NotFound, NotLoggedIn, NotReachable, Refused
+from docsave_client.session import InMemory, Session, log_in
 from docsave_client.uploading import PART_BYTES, RESUMABLE_BYTES
 from tests.e2e.command_line import PASSWORD, Person
 from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
@@ -224,7 +225,7 @@ def test_damaged_content_is_never_kept(away: Person, proxy: CuttingProxy, tmp_pa
 
 
 def test_the_library(system: System, anna: Person, tmp_path: Path) -> None:
-    """The same from Python: a session from login and password, errors with their code, pages as one list."""
+    """The same from Python: a session that renews itself, errors with their code, pages as one list."""
     client = Client(system.base_url, system.socket_url, login=anna.login, password=PASSWORD, state_dir=tmp_path)
     note = file_of(tmp_path, 10_000, "note.bin")
     seen: list[tuple[int, int]] = []
@@ -239,6 +240,10 @@ def test_the_library(system: System, anna: Person, tmp_path: Path) -> None:
         "name",
     )
     assert [f["name"] for f in client.files(sort="-size")] == ["again.bin"]
+    refreshed = Session(
+        system.base_url, InMemory({**log_in(client.transport, anna.login, PASSWORD), "access_token": "x"})
+    )
+    assert Client(system.base_url, credential=refreshed).me()["login"] == anna.login
     client.delete(file["id"])
     with pytest.raises(NotFound):
         client.file(file["id"])

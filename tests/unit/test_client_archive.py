@@ -106,6 +106,16 @@ def test_a_fetch_that_fails_leaves_no_entry(journal: Journal, archive: Archive) 
     assert archive.has(first)
 
 
+def test_what_a_kill_left_behind_is_cleared(journal: Journal, archive: Archive) -> None:
+    """But for content that is under way."""
+    incoming = archive.root / "incoming"
+    for name in (".0123.tmp", "4567.copy", "89ab.part"):
+        (incoming / name).write_bytes(b"x")
+    archive.close()
+    Archive(archive.root)
+    assert [p.name for p in incoming.iterdir()] == ["89ab.part"]
+
+
 def test_a_damaged_object_is_set_aside_and_fetched_again(journal: Journal, archive: Archive) -> None:
     """What others rely on is looked at first."""
     first, second = event(journal), event(journal, file_id=8)
