@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, column, insert, inspect, select, table, text
 from docsave_services.db import migrate
 from docsave_services.db.engine import make_engine
 from docsave_services.db.models import Base
+from docsave_services.domain.accounts import login_key
 from docsave_services.files.rows import name_key
 from tests.support.mariadb import MariaDb
 
@@ -187,3 +189,28 @@ def _insert_accounts_and_files(connection: Connection, names: list[str]) -> None
         put("file", id=number, name_key=name.casefold(), protected_version=0, **row, **times)
         put("file_event", event_id=number, file_id=number, type="File_create", at=made, dispatched=1, **row)
     connection.execute(text("UPDATE journal_head SET last = 6"))
+
+
+def test_logins_are_compared_anew(database_uri: str) -> None:
+    """An account whose key was made by an older rule can log in after the upgrade."""
+    logins = ["\u01f0org", "Ann"]  # the first letter has no composed form without case
+    engine = make_engine(database_uri)
+    try:
+        with engine.connect() as connection:
+            config = migrate._config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0002")
+            insert = text(
+                "INSERT INTO user (login, login_key, name, password_hash, role, active, token_version, created_at,"
+                " updated_at) VALUES (:login, :key, '', 'x', 'user', 1, 0, '2026-01-01', '2026-01-01')"
+            )
+            for login in logins:
+                connection.execute(insert, {"login": login, "key": unicodedata.normalize("NFC", login).casefold()})
+            connection.commit()
+        migrate.upgrade(database_uri)
+        with engine.connect() as connection:
+            keys = connection.execute(text("SELECT login_key FROM user ORDER BY id")).scalars().all()
+        assert keys == [login_key(login) for login in logins]
+        assert keys[0] != unicodedata.normalize("NFC", logins[0]).casefold()
+    finally:
+        engine.dispose()

@@ -25,6 +25,7 @@ def upgrade() -> None:
     op.add_column("file_event", sa.Column("labels", sa.Text(), nullable=True))
     op.add_column("file_event", sa.Column("permanent", sa.Boolean(), nullable=False, server_default=sa.false()))
     _fill_columns()
+    _fill_login_keys()
     op.create_index("ix_file_event_path", "file_event", ["path", "event_id"])
     op.create_index("ix_file_list", "file", ["user_id", "trashed", "id"])
     for column in LISTED:
@@ -131,6 +132,26 @@ def _fill_columns() -> None:
     ).all():
         connection.execute(change, [{"row": row.id, "key": _name_key(row.name)} for row in rows])
         last = rows[-1].id
+
+
+def _fill_login_keys() -> None:
+    """Logins are now compared by canonical caseless match. Where that makes two of them one, both keep their keys."""
+    user = sa.table("user", *map(sa.column, ("id", "login", "login_key")))
+    connection = op.get_bind()
+    rows = connection.execute(sa.select(user.c.id, user.c.login, user.c.login_key)).all()
+    taken = {row.login_key for row in rows}
+    for row in rows:
+        key = _login_key(row.login)
+        if key not in taken:
+            taken.add(key)
+            connection.execute(user.update().where(user.c.id == row.id).values(login_key=key))
+
+
+def _login_key(login: str) -> str:
+    key = login.strip()
+    for _ in range(4):
+        key = unicodedata.normalize("NFC", unicodedata.normalize("NFD", key).casefold())
+    return key
 
 
 def _name_key(name: str) -> str:
