@@ -22,6 +22,9 @@ LOOK_SECONDS = 0.5
 """How often whoever waits for an event is asked whether to go on."""
 
 _NOTIFICATIONS = ("Notify_File_create", "Notify_File_update", "Notify_File_delete")
+_LATER = ("unavailable", "rpc_timeout", "database_unavailable", "too_many_sockets", "too_many_requests")
+"""Refusals that may be over in a moment."""
+
 _CLOSED = object()
 
 
@@ -100,7 +103,7 @@ def _checked(ack: Any) -> dict[str, Any]:
         return ack
     code = str(ack.get("code"))
     message = str(ack.get("message", code))
-    if code in ("unavailable", "rpc_timeout"):
+    if code in _LATER:
         raise NotReachable(message)
     statuses = {"unauthenticated": 401, "forbidden": 403, "insufficient_scope": 403, "cursor_expired": 410}
     raise refusal(code, statuses.get(code, 400), message)

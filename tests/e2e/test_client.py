@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import signal
 import stat
 import time
@@ -22,6 +23,7 @@ from docsave_client.session import InMemory, Session, log_in
 from docsave_client.uploading import PART_BYTES, RESUMABLE_BYTES
 from tests.e2e.command_line import PASSWORD, Person
 from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
+from tests.support.programs import ROOT
 from tests.support.system import System
 from tests.support.waiting import wait_until
 
@@ -249,6 +251,31 @@ def test_the_library(system: System, anna: Person, tmp_path: Path) -> None:
         client.file(file["id"])
     with pytest.raises(NotLoggedIn):
         Client(system.base_url, token="x.y.z").me()
+
+
+def test_the_example_of_the_documents(
+    system: System, anna: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The library's page works as typed."""
+    page = (ROOT / "docs" / "client.md").read_text()
+    [example] = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    for typed, here in [
+        ("http://127.0.0.1:8000", system.base_url),
+        ("http://127.0.0.1:8001", system.socket_url),
+        ('login="anna"', f'login="{anna.login}"'),
+    ]:
+        assert typed in example
+        example = example.replace(typed, here)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (tmp_path / "offer.txt").write_text("900 EUR")
+    exec(compile(example, "docs/client.md", "exec"), {})  # noqa: S102 - our own document
+    said = capsys.readouterr().out
+    assert "offer-final.txt 2" in said
+    assert "not_found 404" in said
+    assert "File_create offer.txt" in said
+    assert (tmp_path / "back.txt").read_text() == "900 EUR"
+    assert (tmp_path / "cursor").read_text().strip()
 
 
 def test_an_absent_server_is_given_up() -> None:
