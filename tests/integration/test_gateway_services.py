@@ -107,6 +107,39 @@ def test_the_list_in_pages(gateway: GatewayProcess) -> None:
     problem_of(dora.ask("GET", "/files?after=nonsense"), 422, "invalid_input")
 
 
+def test_the_list_by_folder_and_labels(gateway: GatewayProcess) -> None:
+    """What the query string asks for reaches the database, labels more than once; folders are counted."""
+    filer = Person(gateway, "filer")
+    places = [("offer", "clients/acme", {"crm.deal": "42", "kind": "offer"}), ("bill", "clients", {"crm.deal": "42"})]
+    for name, folder, labels in places:
+        file = filer.save(f"{name}.txt", name.encode())
+        patched = filer.ask("PATCH", f"/files/{file['id']}", json={"folder": folder, "labels": labels})
+        assert patched.status_code == 200, patched.text
+    filer.save("loose.txt", b"")
+
+    def names(query: str) -> list[str]:
+        answer = filer.ask("GET", f"/files?sort=name&{query}")
+        assert answer.status_code == 200, answer.text
+        return [item["name"].partition(".")[0] for item in answer.json()["items"]]
+
+    assert names("label=crm.deal%3D42") == ["bill", "offer"]
+    assert names("label=crm.deal=42&label=kind") == ["offer"]
+    assert names("folder=") == ["loose"]
+    assert names("folder=clients&recursive=true&size_min=5&media_type=text/*") == ["offer"]
+    assert names("created_after=2026-01-01T00:00:00%2B01:00&updated_before=2026-01-01T00:00:00Z") == []
+    assert filer.ask("GET", "/folders").json() == {
+        "items": [
+            {"folder": "", "files": 1},
+            {"folder": "clients", "files": 1},
+            {"folder": "clients/acme", "files": 1},
+        ],
+        "next": None,
+    }
+    assert [i["folder"] for i in filer.ask("GET", "/folders?under=clients/acme").json()["items"]] == ["clients/acme"]
+    problem_of(filer.ask("GET", "/folders?under=/clients"), 422, "invalid_input")
+    problem_of(filer.ask("GET", "/files?" + "&".join(["label=a"] * 6)), 422, "invalid_input")
+
+
 def test_an_archive_of_a_folder(gateway: GatewayProcess, broker: Broker) -> None:
     """Everything below the folder, nothing beside it, nobody else's, nothing from the trash."""
     rosa, stefan = Person(gateway, "rosa"), Person(gateway, "stefan")
