@@ -31,6 +31,7 @@ from gateway_http.documents import DocumentsProvider
 from gateway_http.download import content_response
 from gateway_http.limits import BATCH_JSON_BYTES_MAX
 from gateway_http.operations import run_operations
+from gateway_http.past import PastProvider, past_content
 from gateway_http.readiness import Readiness, ReadinessProvider
 from gateway_http.references import checked_label, checked_reference
 from gateway_http.request import GatewayRequest
@@ -43,6 +44,7 @@ from gateway_http.responses import (
     own_sessions,
     saved_response,
 )
+from gateway_http.restore import RestoringProvider
 from gateway_http.route import route
 from gateway_http.schemas import (
     ArchiveQuery,
@@ -57,8 +59,10 @@ from gateway_http.schemas import (
     NewApiKey,
     NewUser,
     Operations,
+    PastFileQuery,
     ReferenceListQuery,
     RefreshToken,
+    RestoreOrder,
     UploadQuery,
     UserListQuery,
     UserPatch,
@@ -82,6 +86,8 @@ class Gateway:
     credentials = CredentialsProvider()
     documents = DocumentsProvider()
     versions = VersionsProvider()
+    past = PastProvider()
+    restoring = RestoringProvider()
     changes = ChangesProvider()
     blobs = BlobStoreProvider()
     uploads: Uploads = UploadsProvider()
@@ -204,8 +210,8 @@ class Gateway:
 
     @route("GET", "/files", Access.FILES_READ, query=FileListQuery)
     def list_files(self, request: GatewayRequest, query: FileListQuery) -> Any:
-        """One page of the caller's files."""
-        return self.documents.page(request.identity, query)
+        """One page of the caller's files, as they are or as they were."""
+        return (self.documents if query.at is None else self.past).page(request.identity, query)
 
     @route("GET", "/folders", Access.FILES_READ, query=FolderListQuery)
     def list_folders(self, request: GatewayRequest, query: FolderListQuery) -> Any:
@@ -218,14 +224,19 @@ class Gateway:
         members = self.documents.chosen(request.identity, query)
         return archive_response(request, self.blobs, members, archive_name(query.folder))
 
-    @route("GET", "/files/<id:file_id>", Access.FILES_READ)
-    def get_file(self, request: GatewayRequest, file_id: int) -> Response:
-        """A file's metadata."""
+    @route("GET", "/files/<id:file_id>", Access.FILES_READ, query=PastFileQuery)
+    def get_file(self, request: GatewayRequest, query: PastFileQuery, file_id: int) -> Response:
+        """A file's metadata, as it is or as it was."""
+        if query.at is not None:
+            return file_response(self.past.find(request.identity, file_id, query.at))
         return file_response(self.documents.find(request.identity, file_id))
 
-    @route("GET", "/files/<id:file_id>/content", Access.FILES_READ)
-    def get_content(self, request: GatewayRequest, file_id: int) -> Response:
-        """A file's bytes; HEAD gives their headers."""
+    @route("GET", "/files/<id:file_id>/content", Access.FILES_READ, query=PastFileQuery)
+    def get_content(self, request: GatewayRequest, query: PastFileQuery, file_id: int) -> Response:
+        """A file's bytes, those of now or of then; HEAD gives their headers."""
+        if query.at is not None:
+            file = self.past.find(request.identity, file_id, query.at)
+            return content_response(request, past_content(self.blobs, self.versions, file))
         file = self.documents.find(request.identity, file_id)
         return content_response(request, content_of_file(self.blobs, file))
 
@@ -300,6 +311,11 @@ class Gateway:
         version = self.versions.find(file, number)
         self.versions.put_back(self.blobs, self.versions.content(file, version))
         return saved_response(self.documents.make_current(request, file, version))
+
+    @route("POST", "/restore", Access.FILES_WRITE, body=RestoreOrder)
+    def restore_all(self, request: GatewayRequest, order: RestoreOrder) -> Any:
+        """Make files what they were at a moment, as new versions."""
+        return self.restoring.run(request, order, self.blobs, self.versions)
 
     @route("POST", "/uploads", Access.FILES_WRITE)
     def create_upload(self, request: GatewayRequest) -> Response:

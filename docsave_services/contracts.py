@@ -266,6 +266,34 @@ class FilePage(TypedDict):
     next: str | None
 
 
+class PastPage(FilePage):
+    """One page of the files as they were; ``at`` is the cursor of the place in the journal that they are of."""
+
+    at: str
+
+
+class Compared(TypedDict):
+    """A file then and now. ``then`` None is one that was made since; with ``deleted_at`` it lay in the trash.
+
+    ``now`` None is one that was removed for good and not made anew: ``recreation_key`` is the ``change_key`` to do so
+    under, and once that was done ``now`` is the new one, of another id. ``made_by_restoring`` marks such a new one.
+    """
+
+    id: int
+    then: StoredFile | None
+    now: StoredFile | None
+    recreation_key: str | None
+    made_by_restoring: bool
+
+
+class ComparedPage(TypedDict):
+    """One page of files then and now; ``next`` is the cursor of the following page, ``at`` that of the place."""
+
+    items: list[Compared]
+    next: str | None
+    at: str
+
+
 class Folder(TypedDict):
     """A folder and how many files lie in it directly."""
 

@@ -55,6 +55,18 @@ BATCH_JSON_BYTES_MAX = 1024 * 1024
 OPERATIONS_MAX = 1000
 """Of ``POST /batch``. As many changes as the files service takes in one transaction."""
 
+RESTORE_FILES_MAX = 10_000
+"""Files that one ``POST /restore`` looks at; the answer says how to go on."""
+
+RESTORE_SECONDS = 20.0
+"""And so long it goes on taking more of them."""
+
+RESTORE_PAGE = 500
+"""Files compared in one call; the answer is JSON of two files each."""
+
+RESTORE_BATCH = 200
+"""Changes in one transaction: a longer one keeps others waiting."""
+
 QUERY_FIELDS_MAX = 32
 
 IF_MATCH_TAGS_MAX = 100

@@ -22,6 +22,7 @@ from pydantic import (
 
 from docsave_services.contracts import VERSIONS_LIMIT_MAX, ChangeOp
 from docsave_services.domain.change_filter import TERMS_MAX
+from docsave_services.domain.cursor import Cursor
 from docsave_services.domain.filters import (
     LABEL_FILTERS_MAX,
     label_filter_problem,
@@ -80,6 +81,14 @@ def _moment(value: str) -> str:
         raise ValueError("is not a time that exists") from exc
 
 
+def _place(value: str) -> str:
+    """A place in the journal: a cursor, or a moment."""
+    try:
+        return str(Cursor.parse(value))
+    except ValueError:
+        return _moment(value)
+
+
 def _good(check: Callable[[Any], str | None]) -> AfterValidator:
     """Refuses a value that ``check`` has something to say about."""
 
@@ -98,6 +107,8 @@ Labels = Annotated[dict[str, str], _good(labels_problem)]
 FileId = Annotated[int, Field(ge=1, lt=2**31)]
 Bytes = Annotated[int, BeforeValidator(_whole_number), Field(ge=0, lt=2**63)]
 Moment = Annotated[str, AfterValidator(_moment)]
+Place = Annotated[str, Field(max_length=100), AfterValidator(_place)]
+"""A moment in RFC 3339, or the cursor of an event."""
 
 
 class NewUser(_Strict):
@@ -279,6 +290,52 @@ class FileListQuery(_Strict):
     )
     deleted: Annotated[bool, BeforeValidator(_flag)] = False
     user_id: Literal["all"] | Annotated[FileId, BeforeValidator(_whole_number)] | None = None
+    at: Place | None = None
+
+    @field_validator("at")
+    @classmethod
+    def _with_few_others(cls, at: str | None, others: ValidationInfo) -> str | None:
+        """The past has no indexes for the other filters and orders."""
+        named = [name for name in others.data if name not in WITH_AT and others.data[name] not in (None, [], "")]
+        if at is not None and named:
+            raise ValueError(f"cannot be combined with {', '.join(named)}")
+        return at
+
+
+WITH_AT = ("limit", "after", "folder", "recursive", "deleted", "user_id")
+"""Fields of a list that also go with ``at``."""
+
+
+class PastFileQuery(_Strict):
+    """``GET /files/{id}`` and its content: as of when; without ``at`` as it is."""
+
+    at: Place | None = None
+
+
+class RestoreScope(_Strict):
+    """What to restore: one file; a folder with all below it; all files of a user. The folder may be another user's."""
+
+    file: FileId | None = None
+    folder: FolderPath | None = None
+    user: FileId | None = None
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if not self.model_fields_set or None in (getattr(self, name) for name in self.model_fields_set):
+            raise ValueError("must name a file, a folder or a user")
+        if self.file is not None and len(self.model_fields_set) > 1:
+            raise ValueError("names a file and something else")
+        return self
+
+
+class RestoreOrder(_Strict):
+    """``POST /restore``."""
+
+    scope: Literal["all"] | RestoreScope
+    at: Place
+    dry_run: bool = False
+    trash_newer: bool = False
+    after: Annotated[str, Field(max_length=4096)] | None = None
 
 
 class ReferenceListQuery(_Strict):

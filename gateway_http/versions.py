@@ -68,7 +68,7 @@ class Versions:
 
     def put_back(self, store: BlobStore, content: Content) -> None:
         """See to it that the blob store has ``content``, durable: the sweeper may have taken it away."""
-        if in_thread(_store_has, store, content):
+        if in_thread(_store_has, store, content.sha256, content.size):
             return
         outflow = Outflow(content.source.whole(), lambda: content.label)
         try:
@@ -79,6 +79,12 @@ class Versions:
         finally:
             outflow.close()
 
+    def ensure(self, store: BlobStore, file: StoredFile) -> None:
+        """See to it that the blob store has the content of ``file``, a version of its history. ``NotFound`` or
+        ``BlobMissing`` when neither of the two has it."""
+        if not in_thread(_store_has, store, file["sha256"], file["size"]):
+            self.put_back(store, self.content(file, self.find(file, file["version"])))
+
     def _ask(self, method: str, **arguments: Any) -> Any:
         try:
             return self._call(method, **arguments)
@@ -86,9 +92,9 @@ class Versions:
             raise Unavailable(f"Versions cannot be had at the moment: {exc.detail}") from exc
 
 
-def _store_has(store: BlobStore, content: Content) -> bool:
+def _store_has(store: BlobStore, sha256: str, size: int) -> bool:
     try:
-        return store.reuse(blob_key(content.sha256)) == content.size
+        return store.reuse(blob_key(sha256)) == size
     except BlobMissing:
         return False
 

@@ -158,6 +158,7 @@ class FileEventRow(Base):
         Index("ix_file_event_user_id", "user_id", "event_id"),
         Index("ix_file_event_dispatched", "dispatched", "event_id"),
         Index("ix_file_event_path", "path", "event_id"),
+        Index("ix_file_event_user_file", "user_id", "file_id", "version"),
         TABLE_OPTIONS,
     )
 

@@ -12,9 +12,11 @@ from docsave_services.contracts import (
     FILES,
     Change,
     ChangesPage,
+    ComparedPage,
     FilePage,
     FolderPage,
     Outcome,
+    PastPage,
     ProtectedVersion,
     StoredFile,
     Usage,
@@ -25,10 +27,12 @@ from docsave_services.db.transactions import Transactions
 from docsave_services.errors import InvalidInput, NotFound, error_from_code
 from docsave_services.files import queries
 from docsave_services.files.changes import apply_changes
+from docsave_services.files.compared import CompareQuery, compare
 from docsave_services.files.filters import FileFilters
 from docsave_services.files.folder_list import FOLDERS_MAX, FolderQuery, list_folders
 from docsave_services.files.lists import FileQuery, list_files
 from docsave_services.files.outbox import Outbox, OutboxHandle
+from docsave_services.files.past import PastQuery, list_past, past_file
 from docsave_services.files.protection import mark_protected, remember_progress
 from docsave_services.files.sweeper import INTERVAL_SECONDS as SWEEP_INTERVAL_SECONDS
 from docsave_services.files.sweeper import Sweeper, SweeperProvider
@@ -150,6 +154,38 @@ class FilesService:
         """A page of a user's files, or of everybody's; the ``filters`` are those of ``FileFilters``."""
         query = FileQuery(user_id, limit, after, sort, deleted, FileFilters.checked(filters))
         return self.db.read(lambda s: list_files(s, query))
+
+    @rpc
+    def past(self, file_id: int, at: str) -> StoredFile:
+        """One file as of a moment or a cursor; ``not_found`` before its creation and while it lay in the trash."""
+        return past_file(self.db, file_id, at)
+
+    @rpc
+    def list_past(
+        self,
+        at: str,
+        user_id: int | None = None,
+        limit: int = 100,
+        after: str | None = None,
+        deleted: bool = False,
+        folder: str | None = None,
+        recursive: bool = False,
+    ) -> PastPage:
+        """A page of a user's files, or of everybody's, as of a moment or a cursor, in the order of their ids."""
+        return list_past(self.db, PastQuery(at, user_id, limit, after, deleted, folder, recursive))
+
+    @rpc
+    def compare(
+        self,
+        at: str,
+        user_id: int | None = None,
+        file_id: int | None = None,
+        folder: str | None = None,
+        after: str | None = None,
+        limit: int = 1000,
+    ) -> ComparedPage:
+        """A page of files as of a moment or a cursor beside what they are now."""
+        return compare(self.db, CompareQuery(at, user_id, file_id, folder, after, limit))
 
     @rpc
     def folders(self, user_id: int, under: str = "", after: str | None = None, limit: int = FOLDERS_MAX) -> FolderPage:
