@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy import Select, false, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from docsave_services.contracts import CHANGES_LIMIT_MAX, ChangesPage, FileEvent
@@ -111,7 +111,7 @@ def undispatched(session: Session, before: datetime, limit: int) -> list[FileEve
     epoch = head(session).epoch
     query = (
         select(FileEventRow)
-        .where(FileEventRow.dispatched.is_(False), FileEventRow.at < before)
+        .where(FileEventRow.dispatched == false(), FileEventRow.at < before)
         .order_by(FileEventRow.event_id)
         .limit(limit)
     )

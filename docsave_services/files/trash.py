@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, func, select, true
 from sqlalchemy.orm import Session
 
 from docsave_services.contracts import Change, FileEvent
@@ -56,4 +56,4 @@ def trash_limit(days: int, moment: datetime) -> datetime | None:
 
 
 def _is_overdue(before: datetime) -> ColumnElement[bool]:
-    return and_(FileRow.trashed.is_(True), FileRow.deleted_at < before)
+    return and_(FileRow.trashed == true(), FileRow.deleted_at < before)

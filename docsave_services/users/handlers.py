@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -235,7 +235,7 @@ def _tell(session: Session, row: UserRow, given: dict[str, str], granted: dict[s
 
 def _keep_an_administrator(session: Session, user_id: int) -> None:
     """Lock all active administrators, in the order of their ids: two who disable each other must not both succeed."""
-    query = select(UserRow).where(UserRow.role == "admin", UserRow.active.is_(True)).order_by(UserRow.id)
+    query = select(UserRow).where(UserRow.role == "admin", UserRow.active == true()).order_by(UserRow.id)
     ids = [row.id for row in session.scalars(query.with_for_update())]
     if ids == [user_id]:
         raise LastAdministrator
