@@ -2,7 +2,7 @@
 .POSIX:
 
 TEST_GROUPS = test-faults test-integration-a-f test-integration-g-n test-integration-o-z test-e2e-and-unit
-.PHONY: requirements run test faults bench $(TEST_GROUPS) lint format asyncapi shell accounts lock secrets clean broker-program test-programs
+.PHONY: requirements run test faults soak bench $(TEST_GROUPS) lint format asyncapi shell accounts lock secrets clean broker-program test-programs
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -36,6 +36,10 @@ test-integration-o-z:
 SEEDS = 1 2 3
 faults: $(VENV)/dev.stamp test-programs
 	@for seed in $(SEEDS); do echo "seed $$seed"; DOCSAVE_FAULT_SEED=$$seed $(BIN)/python -m pytest -q tests/faults || exit 1; done
+
+# What takes minutes; figures are printed.
+soak: $(VENV)/dev.stamp test-programs node_modules/.stamp
+	@$(BIN)/python -m pytest -q -s tests/soak
 
 # Figures of this machine, on a system of its own: a few minutes, 6 GB of disk.
 bench: $(VENV)/dev.stamp test-programs
