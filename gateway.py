@@ -72,6 +72,14 @@ from gateway_http.schemas import (
 from gateway_http.tus.uploads import Uploads, UploadsProvider
 from gateway_http.upload import receive_content, receive_new_file
 from gateway_http.versions import VersionsProvider
+from gateway_http.webhook_calls import Webhooks, WebhooksProvider, accepted
+from gateway_http.webhook_schemas import (
+    DeliveryListQuery,
+    NewWebhook,
+    Redelivery,
+    WebhookListQuery,
+    WebhookPatch,
+)
 
 
 class Gateway:
@@ -91,6 +99,7 @@ class Gateway:
     changes = ChangesProvider()
     blobs = BlobStoreProvider()
     uploads: Uploads = UploadsProvider()
+    webhooks: Webhooks = WebhooksProvider()
     readiness: Readiness = ReadinessProvider()
 
     @event_handler(USERS, REVOKED, handler_type=BROADCAST, reliable_delivery=False)
@@ -341,6 +350,52 @@ class Gateway:
     def list_changes(self, request: GatewayRequest, query: ChangesQuery) -> Any:
         """The caller's changes in the order in which they happened; ``wait`` waits for one."""
         return self.changes.page(request, query)
+
+    @route("POST", "/webhooks", Access.EVENTS_READ, body=NewWebhook)
+    def create_webhook(self, request: GatewayRequest, new: NewWebhook) -> Response:
+        """Have changes sent to another system; the secret is shown this once."""
+        return self.webhooks.create(request, new)
+
+    @route("GET", "/webhooks", Access.EVENTS_READ, query=WebhookListQuery)
+    def list_webhooks(self, request: GatewayRequest, query: WebhookListQuery) -> Any:
+        """One page of the caller's webhooks."""
+        return self.webhooks.page(request, query)
+
+    @route("GET", "/webhooks/<id:webhook_id>", Access.EVENTS_READ)
+    def get_webhook(self, request: GatewayRequest, webhook_id: int) -> Any:
+        """How a webhook is doing."""
+        return self.webhooks.ask("get", request, webhook_id)
+
+    @route("PATCH", "/webhooks/<id:webhook_id>", Access.EVENTS_READ, body=WebhookPatch)
+    def update_webhook(self, request: GatewayRequest, patch: WebhookPatch, webhook_id: int) -> Any:
+        """Change, pause or resume a webhook."""
+        return self.webhooks.update(request, webhook_id, patch)
+
+    @route("DELETE", "/webhooks/<id:webhook_id>", Access.EVENTS_READ)
+    def delete_webhook(self, request: GatewayRequest, webhook_id: int) -> Response:
+        """End a webhook."""
+        self.webhooks.ask("delete", request, webhook_id)
+        return no_content()
+
+    @route("POST", "/webhooks/<id:webhook_id>/secret", Access.EVENTS_READ)
+    def replace_webhook_secret(self, request: GatewayRequest, webhook_id: int) -> Any:
+        """A new secret, shown this once; the old one also signs for a day."""
+        return self.webhooks.ask("replace_secret", request, webhook_id)
+
+    @route("GET", "/webhooks/<id:webhook_id>/deliveries", Access.EVENTS_READ, query=DeliveryListQuery)
+    def list_deliveries(self, request: GatewayRequest, query: DeliveryListQuery, webhook_id: int) -> Any:
+        """One page of what was sent to a webhook."""
+        return self.webhooks.ask("deliveries", request, webhook_id, **query.model_dump())
+
+    @route("POST", "/webhooks/<id:webhook_id>/test", Access.EVENTS_READ)
+    def test_webhook(self, request: GatewayRequest, webhook_id: int) -> Response:
+        """Have a test message sent."""
+        return accepted(self.webhooks.ask("test", request, webhook_id))
+
+    @route("POST", "/webhooks/<id:webhook_id>/redeliver", Access.EVENTS_READ, body=Redelivery)
+    def redeliver(self, request: GatewayRequest, wanted: Redelivery, webhook_id: int) -> Response:
+        """Have one event, or all after a cursor, sent again."""
+        return self.webhooks.redeliver(request, webhook_id, wanted)
 
     @route("GET", "/health/live", Access.PUBLIC)
     def live(self, request: GatewayRequest) -> Any:

@@ -19,12 +19,12 @@ from backup.progress import Place, read_place
 from backup.reporter import ReportsLost
 from backup.session import Session
 from backup.verify import Report, Verification, absent
-from backup.wake import Wake
 from docsave_services.contracts import CHANGES_LIMIT_MAX, FileEvent
 from docsave_services.domain.cursor import Cursor
 from docsave_services.errors import BlobDamaged, CursorExpired, DocsaveError, Unavailable
 from docsave_services.log import get_logger
 from docsave_services.storage import BlobStore
+from docsave_services.wake import Wake
 
 _log = get_logger(__name__)
 

@@ -9,9 +9,9 @@ from typing import Any
 import eventlet
 
 from backup.errors import describe
-from backup.wake import Wake
 from docsave_services.contracts import FileEvent
 from docsave_services.log import get_logger
+from docsave_services.wake import Wake
 
 _log = get_logger(__name__)
 

@@ -17,12 +17,12 @@ from backup.history import History, Written
 from backup.home import Marker, Seal
 from backup.progress import Contiguous, Place, read_place, write_place
 from backup.reporter import Reporter
-from backup.wake import Wake
 from docsave_services.contracts import ChangesPage, FileEvent
 from docsave_services.domain.cursor import Cursor
 from docsave_services.journal_reader import JournalReader
 from docsave_services.log import get_logger
 from docsave_services.storage import BlobStore
+from docsave_services.wake import Wake
 
 _log = get_logger(__name__)
 

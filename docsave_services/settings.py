@@ -42,6 +42,7 @@ class Settings:
     require_if_match: bool = False
     accel_redirect: str = ""
     upload_life_seconds: float = 24 * 3600.0
+    webhook_allow_private: bool = False
 
     @property
     def blob_dir(self) -> Path:
@@ -85,6 +86,7 @@ class Settings:
             require_if_match=_switch(text, "require_if_match"),
             accel_redirect=_location(text, "accel_redirect"),
             upload_life_seconds=float(_integer(text, "upload_life_seconds", 1, 365 * 24 * 3600)),
+            webhook_allow_private=_switch(text, "webhook_allow_private"),
         )
 
     def require(self, *names: str) -> None:

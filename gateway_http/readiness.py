@@ -10,7 +10,7 @@ from kombu import Connection
 from nameko.constants import AMQP_SSL_CONFIG_KEY, AMQP_URI_CONFIG_KEY
 from werkzeug.wrappers import Response
 
-from docsave_services.contracts import BACKUP, FILES, NOTIFIER, USERS
+from docsave_services.contracts import BACKUP, FILES, NOTIFIER, USERS, WEBHOOKS
 from docsave_services.errors import DatabaseUnavailable, DocsaveError, Unavailable
 from docsave_services.log import get_logger
 from docsave_services.nameko_ext import DeadlineRpc, RpcCaller
@@ -19,8 +19,8 @@ from gateway_http.responses import json_response
 
 _log = get_logger(__name__)
 
-_SERVICES = (USERS, FILES, BACKUP, NOTIFIER)
-_ON_THE_DATABASE = (USERS, FILES)
+_SERVICES = (USERS, FILES, BACKUP, NOTIFIER, WEBHOOKS)
+_ON_THE_DATABASE = (USERS, FILES, WEBHOOKS)
 
 Problem = str | None
 """What is wrong with a part, in words for an operator; None: nothing."""

@@ -43,18 +43,21 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]
 _WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
+STRICT = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
 class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = STRICT
 
 
-def _whole_number(value: Any) -> Any:
+def whole_number(value: Any) -> Any:
     """Query strings are text; only plain decimal digits count as a number (no sign, space or underscore)."""
     return int(value) if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value) else value
 
 
 def _ids(value: Any) -> Any:
     """The numbers of a list, each once."""
-    return [_whole_number(part) for part in dict.fromkeys(value.split(","))] if isinstance(value, str) else value
+    return [whole_number(part) for part in dict.fromkeys(value.split(","))] if isinstance(value, str) else value
 
 
 def _flag(value: Any) -> Any:
@@ -89,7 +92,7 @@ def _place(value: str) -> str:
         return _moment(value)
 
 
-def _good(check: Callable[[Any], str | None]) -> AfterValidator:
+def good(check: Callable[[Any], str | None]) -> AfterValidator:
     """Refuses a value that ``check`` has something to say about."""
 
     def refuse(value: Any) -> Any:
@@ -101,11 +104,11 @@ def _good(check: Callable[[Any], str | None]) -> AfterValidator:
     return AfterValidator(refuse)
 
 
-FileName = Annotated[str, _good(name_problem)]
-FolderPath = Annotated[str, _good(folder_problem)]
-Labels = Annotated[dict[str, str], _good(labels_problem)]
+FileName = Annotated[str, good(name_problem)]
+FolderPath = Annotated[str, good(folder_problem)]
+Labels = Annotated[dict[str, str], good(labels_problem)]
 FileId = Annotated[int, Field(ge=1, lt=2**31)]
-Bytes = Annotated[int, BeforeValidator(_whole_number), Field(ge=0, lt=2**63)]
+Bytes = Annotated[int, BeforeValidator(whole_number), Field(ge=0, lt=2**63)]
 Moment = Annotated[str, AfterValidator(_moment)]
 Place = Annotated[str, Field(max_length=100), AfterValidator(_place)]
 """A moment in RFC 3339, or the cursor of an event."""
@@ -161,7 +164,7 @@ class NewApiKey(_Strict):
 class UserListQuery(_Strict):
     """``GET /users``."""
 
-    limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=1000)] = 100
+    limit: Annotated[int, BeforeValidator(whole_number), Field(ge=1, le=1000)] = 100
     after: Annotated[str, Field(max_length=4096)] | None = None
     q: Annotated[str, Field(max_length=255)] | None = None
 
@@ -169,10 +172,10 @@ class UserListQuery(_Strict):
 class AuditQuery(_Strict):
     """``GET /audit``: newest first; ``since`` is a time in RFC 3339 with its offset."""
 
-    limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=1000)] = 100
+    limit: Annotated[int, BeforeValidator(whole_number), Field(ge=1, le=1000)] = 100
     after: Annotated[str, Field(max_length=4096)] | None = None
     action: Annotated[str, Field(max_length=64)] | None = None
-    user_id: Annotated[FileId, BeforeValidator(_whole_number)] | None = None
+    user_id: Annotated[FileId, BeforeValidator(whole_number)] | None = None
     since: Moment | None = None
 
 
@@ -272,13 +275,13 @@ class FileListQuery(_Strict):
     """``GET /files``. ``user_id`` is for administrators: another account's id, or ``all``. What else may be asked for
     is said in ``docsave_services.files.filters``."""
 
-    limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=1000)] = 100
+    limit: Annotated[int, BeforeValidator(whole_number), Field(ge=1, le=1000)] = 100
     after: Annotated[str, Field(max_length=4096)] | None = None
-    q: Annotated[str, _good(search_problem)] | None = None
+    q: Annotated[str, good(search_problem)] | None = None
     folder: FolderPath | None = None
     recursive: Annotated[bool, BeforeValidator(_flag)] = False
-    label: Annotated[list[Annotated[str, _good(label_filter_problem)]], Field(max_length=LABEL_FILTERS_MAX)] = []
-    media_type: Annotated[str, _good(media_type_filter_problem)] | None = None
+    label: Annotated[list[Annotated[str, good(label_filter_problem)]], Field(max_length=LABEL_FILTERS_MAX)] = []
+    media_type: Annotated[str, good(media_type_filter_problem)] | None = None
     size_min: Bytes | None = None
     size_max: Bytes | None = None
     created_after: Moment | None = None
@@ -289,7 +292,7 @@ class FileListQuery(_Strict):
         None
     )
     deleted: Annotated[bool, BeforeValidator(_flag)] = False
-    user_id: Literal["all"] | Annotated[FileId, BeforeValidator(_whole_number)] | None = None
+    user_id: Literal["all"] | Annotated[FileId, BeforeValidator(whole_number)] | None = None
     at: Place | None = None
 
     @field_validator("at")
@@ -341,7 +344,7 @@ class RestoreOrder(_Strict):
 class ReferenceListQuery(_Strict):
     """``GET /refs/{system}/{key}/files``."""
 
-    limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=1000)] = 100
+    limit: Annotated[int, BeforeValidator(whole_number), Field(ge=1, le=1000)] = 100
     after: Annotated[str, Field(max_length=4096)] | None = None
 
 
@@ -369,19 +372,19 @@ class FolderListQuery(_Strict):
 class VersionListQuery(_Strict):
     """``GET /files/{id}/versions``; ``after`` is the ``next`` of the page before."""
 
-    limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=VERSIONS_LIMIT_MAX)] = VERSIONS_LIMIT_MAX
-    after: Annotated[FileId, BeforeValidator(_whole_number)] | None = None
+    limit: Annotated[int, BeforeValidator(whole_number), Field(ge=1, le=VERSIONS_LIMIT_MAX)] = VERSIONS_LIMIT_MAX
+    after: Annotated[FileId, BeforeValidator(whole_number)] | None = None
 
 
 class ChangesQuery(_Strict):
     """``GET /changes``. ``wait`` is in seconds; a label is ``key`` or ``key=value``."""
 
     since: Annotated[str, Field(max_length=100)] | None = None
-    limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=1000)] = 100
-    wait: Annotated[int, BeforeValidator(_whole_number), Field(ge=0, le=WAIT_SECONDS_MAX)] = 0
+    limit: Annotated[int, BeforeValidator(whole_number), Field(ge=1, le=1000)] = 100
+    wait: Annotated[int, BeforeValidator(whole_number), Field(ge=0, le=WAIT_SECONDS_MAX)] = 0
     type: Annotated[list[Literal["File_create", "File_update", "File_delete"]], Field(max_length=TERMS_MAX)] = []
     folder: FolderPath = ""
-    label: Annotated[list[Annotated[str, _good(label_filter_problem)]], Field(max_length=TERMS_MAX)] = []
+    label: Annotated[list[Annotated[str, good(label_filter_problem)]], Field(max_length=TERMS_MAX)] = []
 
 
 def validated(model: type[ModelT], value: Any) -> ModelT:

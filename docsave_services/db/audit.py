@@ -32,6 +32,11 @@ ACTIONS: tuple[str, ...] = (
     "file_deleted",
     "file_restored",
     "file_removed",
+    "webhook_created",
+    "webhook_updated",
+    "webhook_secret_replaced",
+    "webhook_disabled",
+    "webhook_deleted",
 )
 
 

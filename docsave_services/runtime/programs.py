@@ -32,6 +32,12 @@ SERVICES = {
         ServiceProgram(
             "files", "docsave_services.files.service:FilesService", (env.AMQP_URI, env.DB_URI), uses_database=True
         ),
+        ServiceProgram(
+            "webhooks",
+            "docsave_services.webhooks.service:WebhooksService",
+            (env.AMQP_URI, env.DB_URI, *_KEYS),
+            uses_database=True,
+        ),
         ServiceProgram("backup", "backup.service:Backup", (env.AMQP_URI,)),
         ServiceProgram("notifier", "notifier_bridge.service:Notifier", (env.AMQP_URI, *_KEYS)),
         ServiceProgram("gateway", "gateway:Gateway", (env.AMQP_URI, *_KEYS)),

@@ -71,7 +71,7 @@ def database_uri(resolved: dict[str, str]) -> str:
 
 
 def _schema_is_ready(resolved: dict[str, str]) -> bool:
-    from sqlalchemy.exc import SQLAlchemyError  # late: three of the five services need none of it
+    from sqlalchemy.exc import SQLAlchemyError  # late: some services need none of it
 
     from docsave_services.db import migrate
 

@@ -33,7 +33,7 @@ class Group:
 
 def groups(node: BrokerNode | None, run_dir: Path) -> list[Group]:
     """The system from the bottom up; ``node`` is None when the broker is somebody else's."""
-    inner = {name: service_command(name) for name in ("users", "files", "backup")}
+    inner = {name: service_command(name) for name in ("users", "files", "webhooks", "backup")}
     edge = {name: service_command(name) for name in ("gateway", "notifier")}
     announce = [sys.executable, "-m", "docsave_services.runtime.announce"]
     broker = _broker_groups(node, str(run_dir / "broker.log")) if node else []

@@ -22,7 +22,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.process
 
-SERVICES = {"users", "files", "backup", "notifier", "gateway"}
+SERVICES = {"users", "files", "webhooks", "backup", "notifier", "gateway"}
 
 
 def _refusal(system: System, **env: str) -> str:
@@ -132,7 +132,7 @@ def test_lock_is_free_again_after_its_owner(tmp_path):
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("service", ["users", "files", "backup", "notifier", "gateway", "broker", "epmd"])
+@pytest.mark.parametrize("service", ["users", "files", "webhooks", "backup", "notifier", "gateway", "broker", "epmd"])
 def test_killed_program_is_restarted(system, service):
     """After kill -9 of any one program another one takes its place and everything answers within 30 s."""
     killed = system.kill(service, signal.SIGKILL)

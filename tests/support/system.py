@@ -86,7 +86,7 @@ class System:
             raise AssertionError(f"not ready after {seconds} s: {self._readiness()}") from exc
 
     def pid_of(self, service: str) -> int:
-        """Process id of ``users``, ``files``, ``backup``, ``notifier``, ``gateway``, ``broker`` or ``epmd``."""
+        """Process id of a service, such as ``files``, of ``broker`` or of ``epmd``."""
         running = self.processes()
         supervisor = self.supervisor_pid(running)
         found = [pid for pid, name in running.items() if name == service and _parent_of(pid) == supervisor]

@@ -31,7 +31,7 @@ def test_awkward_directories_reach_the_programs_as_they_are(tmp_path, name):
 
 
 def test_every_service_is_restarted_and_stops_in_time(tmp_path):
-    """All five services restart whatever happens; the edge stops first; together they stay below the limit."""
+    """All services restart whatever happens; the edge stops first; together they stay below the limit."""
     write(tmp_path / "s.conf", tmp_path, groups(None, tmp_path))
     read = {group.name: group for group in _read_back(tmp_path / "s.conf").process_group_configs}
     services = {p.name: p for name in ("inner", "edge") for p in read[name].process_configs}

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from docsave_services.db import account_models, file_models  # noqa: F401 - their tables belong to Base
+from docsave_services.db import account_models, file_models, webhook_models  # noqa: F401 - their tables belong to Base
 from docsave_services.db.models import Base
 
 connection = context.config.attributes.get("connection")
