@@ -2,7 +2,7 @@
 .POSIX:
 
 TEST_GROUPS = test-faults test-integration-a-f test-integration-g-n test-integration-o-z test-e2e-and-unit
-.PHONY: requirements run test faults soak bench $(TEST_GROUPS) lint format asyncapi shell accounts lock secrets clean broker-program test-programs
+.PHONY: requirements run test faults soak bench $(TEST_GROUPS) lint format asyncapi shell accounts restore lock secrets clean broker-program test-programs
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -67,6 +67,10 @@ shell: $(VENV)/run.stamp
 # Accounts and sessions from the machine itself: make accounts ARGS="create-admin ann" (ARGS=--help lists the rest)
 accounts: $(VENV)/run.stamp
 	@. "$${DOCSAVE_DATA_DIR:-data}/env" && PYTHONWARNINGS=ignore exec $(BIN)/python -m docsave_services.runtime.accounts $(ARGS)
+
+# Files out of the backup directory as plain files, without any service: make restore ARGS="--to DIR --user 3"
+restore: $(VENV)/run.stamp
+	@PYTHONWARNINGS=ignore exec $(BIN)/python -m backup.restore_command $(ARGS)
 
 # The lock files hold versions and hashes, and no address of an index.
 lock: $(VENV)/dev.stamp

@@ -58,6 +58,21 @@ def entries_of(file_id: int, directory: Path) -> list[Entry]:
     ]
 
 
+def newest_entry(file_id: int, directory: Path, place: int | None = None) -> tuple[Entry | None, list[int]]:
+    """The newest entry of a file among those up to the event ``place``, and the newer versions that cannot be read."""
+    names = {path.name for path in directory.iterdir()}
+    unreadable: list[int] = []
+    for version in sorted(filter(None, map(version_of_json, names)), reverse=True):
+        path = directory / json_name(version)
+        event = _event_of(directory, file_id, version)
+        if event is None:
+            unreadable.append(version)
+        elif place is None or event["event_id"] <= place:
+            content = sorted(name for name in names if name.startswith(content_prefix(version)))
+            return Entry(file_id, version, path, event, directory / content[0] if content else None), unreadable
+    return None, unreadable
+
+
 def versions_of(root: Path, file_id: int, before: int | None = None, limit: int = VERSIONS_LIMIT_MAX) -> VersionPage:
     """A page of a file's versions, only those below ``before``. ``NotFound`` for a file without any.
 
