@@ -11,9 +11,10 @@ from datetime import timedelta
 from typing import Any
 
 import eventlet
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from docsave_services.contracts import Change, FileEvent, Outcome, StoredFile
 from docsave_services.db import audit, journal
@@ -512,3 +513,15 @@ def test_fifty_writers_in_several_processes_lose_nothing(documents: Documents) -
     assert [e["version"] for e in events] == list(range(1, 52))
     assert [e["event_id"] for e in events] == list(range(1, 52))
     assert {e["name"] for e in events[1:]} == {f"{p}-{n}" for p, share in enumerate(shares) for n in range(share)}
+
+
+def test_a_database_that_tells_one_id_at_a_time(documents: Documents, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MySQL has no RETURNING: each new file of a batch still gets its own id, in the outcome and in the journal."""
+    monkeypatch.setattr(documents.db.engine.dialect, "insert_executemany_returning", False)
+    applied = documents.apply(*(documents.create(f"{n}.txt", f"{n}".encode()) for n in range(5)))
+    files = [outcome["file"] for outcome in applied.outcomes]
+    assert [file["name"] for file in files] == [f"{n}.txt" for n in range(5)]
+    assert [event["id"] for event in applied.events] == [file["id"] for file in files]
+    with documents.db.engine.connect() as connection:
+        rows = connection.execute(text("SELECT id, name FROM file ORDER BY id")).all()
+    assert [(row.id, row.name) for row in rows] == [(file["id"], file["name"]) for file in files]
