@@ -55,10 +55,11 @@ def test_after_a_failure_one_takes_the_place() -> None:
     under_way, log = RequestsUnderWay(), []
     requests = [Request(under_way, log, str(n)) for n in range(3)]
     requests[0].finish(ConnectionError("hung up"))
-    assert log == ["0", "1"]
-    requests[1].finish()
-    assert log == ["0", "1", "2"]
-    requests[2].finish()
+    assert log in (["0", "1"], ["0", "2"])
+    second = int(log[1])
+    requests[second].finish()
+    assert sorted(log) == ["0", "1", "2"]
+    requests[3 - second].finish()
     with pytest.raises(ConnectionError):
         requests[0].thread.wait()
     assert len(under_way) == 0
