@@ -2,7 +2,7 @@
 .POSIX:
 
 TEST_GROUPS = test-faults test-integration-a-f test-integration-g-n test-integration-o-z test-e2e-and-unit
-.PHONY: requirements run test faults soak bench $(TEST_GROUPS) lint format asyncapi shell accounts restore lock secrets clean broker-program test-programs
+.PHONY: requirements run test faults soak bench $(TEST_GROUPS) lint format asyncapi shell accounts restore verify lock secrets clean broker-program test-programs
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -71,6 +71,11 @@ accounts: $(VENV)/run.stamp
 # Files out of the backup directory as plain files, without any service: make restore ARGS="--to DIR --user 3"
 restore: $(VENV)/run.stamp
 	@PYTHONWARNINGS=ignore exec $(BIN)/python -m backup.restore_command $(ARGS)
+
+# Read the whole backup again, and exit with 1 if something is wrong: make verify ARGS=--repair puts right what it can.
+verify: $(VENV)/run.stamp
+	@[ ! -f "$${DOCSAVE_DATA_DIR:-data}/env" ] || . "$${DOCSAVE_DATA_DIR:-data}/env"; \
+		PYTHONWARNINGS=ignore exec $(BIN)/python -m backup.verify_command $(ARGS)
 
 # The lock files hold versions and hashes, and no address of an index.
 lock: $(VENV)/dev.stamp

@@ -73,6 +73,14 @@ def newest_entry(file_id: int, directory: Path, place: int | None = None) -> tup
     return None, unreadable
 
 
+def entry_at(root: Path, user_id: int, file_id: int, version: int) -> Entry:
+    """What there is of one entry, complete or not."""
+    directory = root / HISTORY / str(user_id) / str(file_id)
+    path = directory / json_name(version)
+    content = _content_of(directory, version) if directory.is_dir() else None
+    return Entry(file_id, version, path, _read_event(path), content)
+
+
 def versions_of(root: Path, file_id: int, before: int | None = None, limit: int = VERSIONS_LIMIT_MAX) -> VersionPage:
     """A page of a file's versions, only those below ``before``. ``NotFound`` for a file without any.
 

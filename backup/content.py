@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -54,7 +55,7 @@ def copy_content(source: Source, target: Path, cancelled: Callable[[], bool] = n
 def _copy_bytes(source: Source, temporary: Path, cancelled: Callable[[], bool]) -> None:
     digest, size = hashlib.sha256(), 0
     with io.FileIO(source.open()) as reader, io.FileIO(temporary, "xb") as writer:
-        for piece in _pieces(reader, cancelled):
+        for piece in pieces(reader, cancelled):
             digest.update(piece)
             size += len(piece)
             _write_all(writer, piece)
@@ -69,7 +70,8 @@ def _write_all(writer: io.FileIO, piece: memoryview) -> None:
         piece = piece[writer.write(piece) :]
 
 
-def _pieces(reader: io.FileIO, cancelled: Callable[[], bool]) -> Iterator[memoryview]:
+def pieces(reader: io.FileIO, cancelled: Callable[[], bool]) -> Iterator[memoryview]:
+    """What is left of the open file, in pieces that are valid until the next one; ``Cancelled`` between two."""
     buffer = memoryview(bytearray(CHUNK_BYTES))
     while count := reader.readinto(buffer):
         if cancelled():
@@ -80,12 +82,30 @@ def _pieces(reader: io.FileIO, cancelled: Callable[[], bool]) -> Iterator[memory
 def matches(path: Path, sha256: str, size: int, cancelled: Callable[[], bool] = never) -> bool:
     """Whether the file holds exactly that content; every byte is read. ``FileNotFoundError`` when it is not there."""
     with io.FileIO(path) as reader:
-        if os.fstat(reader.fileno()).st_size != size:
-            return False
-        digest = hashlib.sha256()
-        for piece in _pieces(reader, cancelled):
-            digest.update(piece)
-        return digest.hexdigest() == sha256
+        return holds(reader, sha256, size, cancelled)
+
+
+def holds(
+    reader: io.FileIO,
+    sha256: str,
+    size: int,
+    cancelled: Callable[[], bool] = never,
+    took: Callable[[int], None] = lambda _: None,
+) -> bool:
+    """Whether the open file holds exactly that content. ``took`` hears of each piece's size."""
+    if os.fstat(reader.fileno()).st_size != size:
+        return False
+    digest = hashlib.sha256()
+    for piece in pieces(reader, cancelled):
+        digest.update(piece)
+        took(len(piece))
+    return digest.hexdigest() == sha256
+
+
+def forget_cached(reader: io.FileIO) -> None:
+    """Have what follows read from the disk: what the system remembers of the file may be better than that."""
+    with contextlib.suppress(OSError):  # advice that a file system may not take
+        os.posix_fadvise(reader.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 DAMAGED = "damaged"

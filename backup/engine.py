@@ -8,18 +8,18 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import eventlet
 from eventlet import tpool
-from eventlet.event import Event
 
 from backup.chain import Head
 from backup.chain_adoption import adopt
 from backup.chain_log import ChainView, ChainWriter
 from backup.errors import Cancelled, DirectoryGone, Refused, describe
+from backup.history import History
 from backup.home import EPOCH_CHANGED, REFUSING, Home, Marker
 from backup.progress import Place, read_place
 from backup.reporter import ReportsLost
 from backup.session import Session
-from backup.verify import Report, Verification, absent
-from docsave_services.contracts import CHANGES_LIMIT_MAX, FileEvent
+from backup.verifier import Verifier
+from docsave_services.contracts import FileEvent
 from docsave_services.domain.cursor import Cursor
 from docsave_services.errors import BlobDamaged, CursorExpired, DocsaveError, Unavailable
 from docsave_services.log import get_logger
@@ -48,17 +48,18 @@ FAILING_SHOWN_MAX = 100
 class Engine:
     """Runs until ``stop`` and survives the absence of everything else. ``files`` calls the files service."""
 
-    def __init__(self, home: Home, blobs: BlobStore, files: Callable[..., Any]) -> None:
+    def __init__(self, home: Home, blobs: BlobStore, files: Callable[..., Any], verify_days: int = 0) -> None:
         self.home = home
         self.state = STARTING
         self.reason: str | None = None
         self._blobs = blobs
         self._files = files
         self._session: Session | None = None
+        self._verify_days = verify_days
         self._journal_doubted = False
         self._stopping = False
         self._wake = Wake()
-        self._verifying: Event | None = None
+        self.verifier = Verifier(home, blobs, files, self._writer, lambda: self._stopping)
 
     def run(self) -> None:
         """Take the directory when it is ours and free, copy, and begin again when something ended that."""
@@ -131,6 +132,7 @@ class Engine:
             return
         self._session = session
         self._show(ACTIVE, None)
+        scheduled = eventlet.spawn(self.verifier.keep_verifying, self._verify_days) if self._verify_days else None
         try:
             session.run()
         except CursorExpired as exc:
@@ -139,7 +141,12 @@ class Engine:
         except ReportsLost as exc:
             _log.warning("journal_read_again", reason=describe(exc))
         finally:
+            if scheduled:
+                scheduled.kill()
             self._session = None
+
+    def _writer(self) -> History | None:
+        return self._session.history if self._session else None
 
     def _open_chain(self, copied: int) -> ChainWriter:
         """The chain, made from the entries where it does not reach up to ``copied``: an older directory has none."""
@@ -189,7 +196,7 @@ class Engine:
             "reported": place.reported,
             "report_error": session.reporter.error if session else None,
             "cursor_error": session.place_error if session else None,
-            "verifying": self._verifying is not None,
+            **self.verifier.status(),
             "chain": self._chain_head(place.copied),
         }
 
@@ -231,45 +238,3 @@ class Engine:
             _log.error("backup_read_failed", error=describe(exc))
             raise Unavailable("the backup directory cannot be read") from exc
         return result
-
-    def verify(self) -> Report:
-        """Read every entry again. Several callers share one pass."""
-        if self._verifying is None:
-            self._verifying = Event()
-            eventlet.spawn(self._verify, self._verifying)
-        return self._verifying.wait()  # type: ignore[no-any-return]
-
-    def _verify(self, done: Event) -> None:
-        try:
-            tpool.execute(self.home.require_marker)
-            place, epoch = self._durable_place()
-            report = tpool.execute(Verification(self.home.root, lambda: self._stopping, place.copied).run)
-            report["journal_compared"] = bool(epoch) and self._compare_with_journal(report, f"{epoch}:0", place.copied)
-        except (Refused, Cancelled) as exc:
-            done.send_exception(Unavailable(str(exc) or "the backup is stopping"))
-        except OSError as exc:
-            _log.error("verify_failed", error=describe(exc))
-            done.send_exception(Unavailable("the backup directory cannot be read"))
-        except Exception as exc:
-            done.send_exception(exc)
-        else:
-            done.send(report)
-        finally:
-            self._verifying = None
-
-    def _compare_with_journal(self, report: Report, since: str, copied: int) -> bool:
-        """Add to ``missing`` what the journal has up to ``copied`` and the directory has not; whether it could ask."""
-        known = {(finding["file_id"], finding["version"]) for finding in report["missing"]}
-        while not self._stopping:
-            try:
-                items = self._files("changes", since=since, limit=CHANGES_LIMIT_MAX)["items"]
-            except DocsaveError as exc:
-                _log.warning("verify_without_journal", error=describe(exc))
-                return False
-            due = [event for event in items if event["event_id"] <= copied]
-            found = tpool.execute(absent, self.home.root, due)
-            report["missing"] += [f for f in found if (f["file_id"], f["version"]) not in known]
-            if not due or len(due) < len(items) or len(items) < CHANGES_LIMIT_MAX:
-                return True
-            since = items[-1]["cursor"]
-        return False

@@ -29,7 +29,8 @@ class BackupEngine(DependencyProvider):
     def setup(self) -> None:
         settings = Settings.from_config(self.container.config)
         home = Home(settings.backup_dir.absolute(), settings.data_dir.absolute())
-        self.engine = Engine(home, BlobStore(settings.blob_dir.absolute()), self._call_files)
+        blobs = BlobStore(settings.blob_dir.absolute())
+        self.engine = Engine(home, blobs, self._call_files, settings.verify_days)
 
     def start(self) -> None:
         self.container.spawn_managed_thread(self.engine.run, identifier="backup_engine")

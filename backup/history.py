@@ -8,6 +8,8 @@ One process writes at a time (see ``home``). Everything here blocks and touches 
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -17,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from backup.chain import IDENTITY, leaf
-from backup.content import NO_LINK_ERRORS, READ_ONLY, Source, copy_content, matches, never, set_aside
+from backup.content import NO_LINK_ERRORS, READ_ONLY, Source, copy_content, holds, matches, never, set_aside
 from backup.errors import EntryConflict, MalformedEvent
 from backup.names import content_name, content_prefix, json_name
 from docsave_services.contracts import FILE_DELETE, FILE_EVENT_TYPES, FileEvent
+from docsave_services.errors import BlobMissing
 from docsave_services.storage import BlobStore, blob_key
 from docsave_services.storage.durable import (
     DurableDirectories,
@@ -88,6 +91,15 @@ class History:
             aside = set_aside(directory / name, self.root)
         target = directory / content_name(event["version"], event["at"], event["name"])
         return self._place(event, target, cancelled) or aside
+
+    def has_source(self, event: FileEvent, cancelled: Callable[[], bool] = never) -> bool:
+        """Whether ``restore_content`` has something whole to make it from."""
+        with contextlib.suppress(OSError):
+            if matches(self.root / OBJECTS / blob_key(event["sha256"]), event["sha256"], event["size"], cancelled):
+                return True
+        with contextlib.suppress(OSError, BlobMissing), io.FileIO(self._blobs.open(event["path"])) as blob:
+            return holds(blob, event["sha256"], event["size"], cancelled)
+        return False
 
     def restore_description(self, event: FileEvent) -> str | None:
         """Put the entry's JSON in its place; what was there is set aside, and its new path is returned."""

@@ -47,6 +47,7 @@ class Home:
 
     def __init__(self, root: Path, data_dir: Path) -> None:
         self.root = root
+        self.data_dir = data_dir
         self._record = data_dir / RECORD
 
     def marker(self) -> Marker | None:

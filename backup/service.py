@@ -90,13 +90,14 @@ class Backup:
         return self.engine.status()
 
     @rpc
-    def verify(self) -> Report:
-        """Read every entry again and name each that is damaged or missing.
+    def verify(self, repair: bool = False) -> Report:
+        """Read every entry again and name each that is changed, added, damaged or missing; with ``repair`` put right
+        what something whole is left of, and look into the blob store, too.
 
         It takes as long as reading the directory does (a few seconds per GB): a caller with a shorter deadline gets
         ``rpc_timeout``, the pass goes on, and whoever calls meanwhile shares it.
         """
-        return self.engine.verify()
+        return self.engine.verifier.verify(repair is True)
 
     @rpc
     def health(self) -> dict[str, str]:

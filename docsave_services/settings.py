@@ -41,6 +41,7 @@ class Settings:
     trash_days: int = 0
     require_if_match: bool = False
     accel_redirect: str = ""
+    verify_days: int = 30
     upload_life_seconds: float = 24 * 3600.0
     webhook_allow_private: bool = False
 
@@ -85,6 +86,7 @@ class Settings:
             trash_days=_integer(text, "trash_days", 0, 100 * 365),
             require_if_match=_switch(text, "require_if_match"),
             accel_redirect=_location(text, "accel_redirect"),
+            verify_days=_integer(text, "verify_days", 0, 3650),
             upload_life_seconds=float(_integer(text, "upload_life_seconds", 1, 365 * 24 * 3600)),
             webhook_allow_private=_switch(text, "webhook_allow_private"),
         )

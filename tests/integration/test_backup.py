@@ -74,8 +74,10 @@ def assert_complete(root: Path, journal: Journal) -> None:
         expected.setdefault(event["id"], []).append(event["version"])
     for file_id, versions in expected.items():
         assert [v["version"] for v in versions_of(root, file_id)["items"]] == sorted(versions, reverse=True)
-    report = Verification(root).run()
+    report = Verification(root, copied=len(journal.events)).run()
     assert (report["checked"], report["damaged"], report["missing"]) == (len(journal.events), [], [])
+    assert report["head"]
+    assert report["head"]["size"] == len(journal.events)
     contents = len([p for p in (root / "history").rglob("v*_*") if p.is_file()])
     assert contents == len([e for e in journal.events if e["type"] != "File_delete"])
     wait_until(lambda: not list(root.rglob(".tmp-*")))
@@ -103,7 +105,12 @@ def test_it_catches_up_after_downtime_and_reports_what_is_safe(
     assert (status["cursor"], status["head"]) == (f"{journal.epoch}:120",) * 2
     assert (status["lag_events"], status["failing"], status["waiting"]) == (0, [], 0)
     assert backup.call("health") == {"directory": "ok"}
-    assert backup.call("verify") == {"checked": 120, "damaged": [], "missing": [], "journal_compared": True}
+    report = backup.call("verify")
+    assert (report["checked"], report["damaged"], report["missing"]) == (120, [], [])
+    assert (report["journal_compared"], report["newer"]) == (True, 0)
+    noted = json.loads((backup.data / "backup-head.json").read_text())
+    assert report["head"] == status["chain"] == {"size": noted["size"], "root": noted["root"]}
+    assert report["head"]["size"] == 120
     file_id = journal.events[-1]["id"]
     items = backup.call("versions", file_id=file_id)["items"]
     assert items == versions_of(backup.root, file_id)["items"]
@@ -111,6 +118,11 @@ def test_it_catches_up_after_downtime_and_reports_what_is_safe(
         path.unlink()
     missing = backup.call("verify")["missing"]
     assert [(f["file_id"], f["version"]) for f in missing] == [(file_id, items[0]["version"])]
+    report = backup.call("verify", repair=True)
+    assert (report["damaged"], report["missing"], len(report["repaired"])) == ([], [], 1)
+    assert backup.call("versions", file_id=file_id)["items"] == items
+    assert_complete(backup.root, journal)
+    assert backup.call("status")["last_verified"]["repaired"] == 1
 
 
 def test_versions_are_told_and_nothing_about_the_question_is_believed(

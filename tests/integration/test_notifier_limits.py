@@ -46,6 +46,7 @@ def hasty(broker, journal, accounts, tmp_path):
             "max_file_bytes": 1,
             "cors_origins": f"https://crm.example,http://127.0.0.1:{port}",
             "body_timeout_seconds": 5,
+            "verify_days": 0,
             "upload_life_seconds": 60,
             "sweep_grace_hours": 24,
             "trash_days": 0,

@@ -1,4 +1,5 @@
-"""Writes one entry again and again, killed at the first step that touches the disk, at the second, and so on.
+"""Writes one entry, its line in the chain and the place again and again, killed at the first step that touches the
+disk, at the second, and so on.
 
 ``python -m tests.support.crash_at_each_step <directory> <event.json> <blobs> <links 0|1>``: copies ``<directory>/0``
 (the state before) to ``<directory>/<n>`` and lets a child write there that ends with SIGKILL at its n-th step. Prints
@@ -21,8 +22,9 @@ from typing import Any
 import backup.content
 from backup.history import History
 from docsave_services.storage import BlobStore
+from tests.support.chained import back_up_event
 
-STEPS = ("fsync", "link", "rename", "replace", "mkdir", "fchmod", "unlink")
+STEPS = ("fsync", "link", "rename", "replace", "mkdir", "fchmod", "unlink", "ftruncate")
 STEPS_MAX = 200
 
 
@@ -38,6 +40,17 @@ class Countdown:
         if self.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         return self.left == 1
+
+    def torn(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """``function(fd, bytes, place)``, which writes only half of them before a kill."""
+
+        def counted(fd: int, text: Any, place: int) -> Any:
+            if self.step():
+                function(fd, text[: len(text) // 2], place)
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(fd, text, place)
+
+        return counted
 
     def before(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """``function`` with a step before it."""
@@ -64,8 +77,9 @@ def write_until_killed(root: Path, event: Any, blobs: BlobStore, links: bool, st
         os.link = _no_link
     for name in STEPS:
         setattr(os, name, countdown.before(getattr(os, name)))
+    os.pwrite = countdown.torn(os.pwrite)
     backup.content.io.FileIO = Torn  # type: ignore[attr-defined,misc]
-    History(root, blobs).write(event)
+    back_up_event(root, event, History(root, blobs))
 
 
 def _no_link(*_: Any, **__: Any) -> None:

@@ -123,15 +123,15 @@ def test_a_disk_that_takes_nothing_is_tried_by_one_copy_at_a_time(
 
     safe: list[int] = []
     copier = start(write, lambda event: safe.append(event["event_id"]))
-    for number in range(1, 41):
+    for number in range(1, 13):
         copier.take(journal.add(b"%d" % number, file_id=number))
     wait_until(lambda: len(tries) >= COPIES_AT_ONCE + 5)
     gaps = [later - earlier for earlier, later in itertools.pairwise(tries[COPIES_AT_ONCE:])]
     assert all(gap > 0.01 for gap in gaps)
     assert gaps[-1] > 4 * gaps[0]
-    assert (copier.trouble.state, copier.waiting, safe) == (state, 40, [])
+    assert (copier.trouble.state, copier.waiting, safe) == (state, 12, [])
     full = False
-    wait_until(lambda: len(safe) == 40)
+    wait_until(lambda: len(safe) == 12)
     assert (copier.trouble.state, copier.trouble.reason, copier.failing) == (None, None, {})
 
 
@@ -145,7 +145,7 @@ def test_stopping_does_not_wait_for_a_full_disk(journal: Journal, start: Callabl
 
     copier = Copier(write, lambda _: None)
     threads = [eventlet.spawn(copier.work) for _ in range(COPIES_AT_ONCE)]
-    for number in range(1, 41):
+    for number in range(1, 13):
         copier.take(journal.add(b"%d" % number, file_id=number))
     wait_until(lambda: len(tries) >= COPIES_AT_ONCE)
     copier.stop()

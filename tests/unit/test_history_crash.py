@@ -11,9 +11,13 @@ from pathlib import Path
 import pytest
 
 from backup.catalogue import entries_of, file_directories
+from backup.chain_adoption import adopt
+from backup.chain_log import ChainView, ChainWriter
 from backup.history import History
+from backup.progress import Place, read_place, write_place
 from backup.verify import Verification
 from docsave_services.contracts import FileEvent
+from tests.support.chained import back_up_event
 from tests.support.journal import Journal
 from tests.support.programs import ROOT
 
@@ -50,7 +54,7 @@ def _deletion(history: History, journal: Journal) -> FileEvent:
 @pytest.mark.parametrize("links", [True, False], ids=["links", "no_links"])
 @pytest.mark.parametrize(
     ("before", "steps_min"),
-    [(_fresh, 15), (_next_version, 12), (_known_content, 8), (_damaged_object, 15), (_deletion, 4)],
+    [(_fresh, 25), (_next_version, 22), (_known_content, 18), (_damaged_object, 25), (_deletion, 12)],
 )
 def test_a_kill_at_any_step_is_healed_by_the_catch_up(
     tmp_path: Path, before: Callable[[History, Journal], FileEvent], steps_min: int, links: bool
@@ -60,6 +64,9 @@ def test_a_kill_at_any_step_is_healed_by_the_catch_up(
     runs = tmp_path / "runs"
     (runs / "0").mkdir(parents=True)
     event = before(History(runs / "0", journal.blobs), journal)
+    earlier = event["event_id"] - 1
+    adopt(runs / "0", ChainWriter(runs / "0", 0), earlier)
+    write_place(runs / "0", journal.epoch, Place(earlier, earlier))
     (tmp_path / "event.json").write_text(json.dumps(event))
     arguments = [str(runs), str(tmp_path / "event.json"), str(journal.blobs.root), str(int(links))]
     command = [sys.executable, "-m", "tests.support.crash_at_each_step", *arguments]
@@ -73,12 +80,14 @@ def test_a_kill_at_any_step_is_healed_by_the_catch_up(
         assert _state(root, event) in (None, expected), f"torn after a kill at step {number}"
         history = History(root, journal.blobs)
         history.sweep()
-        history.write(event)
+        back_up_event(root, event, history)
         assert _state(root, event) == expected, f"not healed after a kill at step {number}"
         assert list(root.rglob(".tmp-*")) == []
-        report = Verification(root).run()
-        assert (report["damaged"], report["missing"]) == ([], [])
-        assert len(list(root.rglob("v00000?_*"))) + len(list(root.rglob("*.json"))) == _files_of(expected)
+        report = Verification(root, copied=event["event_id"]).run()
+        assert (report["damaged"], report["missing"], report["newer"]) == ([], [], 0)
+        assert ChainView(root).head() == ChainView(runs / str(steps)).head()
+        assert read_place(root, journal.epoch).copied == event["event_id"]
+        assert len(list((root / "history").rglob("v00000?*"))) == _files_of(expected)
 
 
 def _state(root: Path, event: FileEvent) -> list[tuple[str, bytes]] | None:
