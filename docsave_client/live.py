@@ -54,7 +54,7 @@ class LiveConnection:
         self._client.on("*", self._hear)
         self._client.on("disconnect", self._end)
         try:
-            self._client.connect(url, wait_timeout=CONNECT_SECONDS)
+            self._connect(url)
             payload = {"token": token} if since is None else {"token": token, "since": since}
             ack = self._client.call(greeting, payload, timeout=ACK_SECONDS)
             self.ack = _checked(ack)
@@ -77,6 +77,14 @@ class LiveConnection:
             if event is _CLOSED:
                 return
             yield event
+
+    def _connect(self, url: str) -> None:
+        """By websocket; by polling where something in between does not let it through. Not the other way round: the
+        requests of a poller may reach different processes of the server."""
+        try:
+            self._client.connect(url, transports=["websocket"], wait_timeout=CONNECT_SECONDS)
+        except SocketIOError:
+            self._client.connect(url, transports=["polling"], wait_timeout=CONNECT_SECONDS)
 
     def close(self) -> None:
         """Leave."""

@@ -12,14 +12,16 @@ from typing import Self
 
 from docsave_client.archive import Archive, EntryConflict
 from docsave_client.backoff import Backoff
+from docsave_client.chain import Links
 from docsave_client.client import Client
-from docsave_client.cursor_file import CursorFile, epoch_of, event_id_of
+from docsave_client.cursor_file import epoch_of, event_id_of
 from docsave_client.downloading import Content, OtherContent, fetch
-from docsave_client.errors import Damaged, NotFound, NotReachable, Refused
+from docsave_client.durable import write_atomically
+from docsave_client.errors import ClientError, Damaged, NotFound, NotReachable, Refused
 from docsave_client.following import PATIENCE_SECONDS, Listener
 from docsave_client.types import Event
 
-CURSOR_NAME = "cursor"
+PLACE_NAME = "mirror.json"
 LEFT_OUT_NAME = "left_out.jsonl"
 
 WAITING_MAX = 1000
@@ -34,33 +36,58 @@ RETRY = Backoff(first=0.5, longest=60.0)
 
 
 class _Keeper:
-    """Keeps the place before the oldest version that is still awaited: everything up to it is durable."""
+    """Keeps the place before the oldest version that is still awaited: everything up to it is durable.
+
+    With it the link of the entry at that place, from which the chain goes on.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = CursorFile(path)
-        self._on_disk = self._reached = self._file.load()
+        self._path = path
         self._written = time.monotonic()
+        self._on_disk: dict[str, str] = {}
+        self._epoch: str | None = None
+        self.links = Links()
         self.waiting: dict[int, _Waiting] = {}
+        self._read()
 
     def load(self) -> str | None:
-        return self._reached
+        return None if self._epoch is None else f"{self._epoch}:{self.links.place}"
 
     def save(self, cursor: str) -> None:
-        self._reached = cursor
+        self._epoch = epoch_of(cursor)
         if time.monotonic() - self._written > KEEP_SECONDS:
             self.write()
 
     def write(self) -> None:
         """The place on disk."""
-        if self._reached is None:
+        if self._epoch is None:
             return
         self._written = time.monotonic()
-        place = self._reached
+        place, tip = self.links.place, self.links.tip.hex()
         if self.waiting:
-            place = f"{epoch_of(place)}:{min(min(self.waiting) - 1, event_id_of(place))}"
-        if place != self._on_disk:
-            self._file.save(place)
-            self._on_disk = place
+            oldest = self.waiting[min(self.waiting)].event
+            place, tip = oldest["event_id"] - 1, oldest["previous"]
+        state = {"cursor": f"{self._epoch}:{place}", "link": tip}
+        if state != self._on_disk:
+            write_atomically(self._path, (json.dumps(state) + "\n").encode(), 0o644)
+            self._on_disk = state
+
+    def start_over(self) -> None:
+        """Another journal: from its first change."""
+        self._epoch = None
+        self.links = Links()
+        self.waiting.clear()
+
+    def _read(self) -> None:
+        try:
+            state = json.loads(self._path.read_bytes())
+            cursor, tip = str(state["cursor"]), bytes.fromhex(state["link"])
+            self.links = Links(event_id_of(cursor), tip)
+        except FileNotFoundError:
+            return
+        except (ValueError, KeyError, TypeError) as exc:
+            raise ClientError(f"{self._path} cannot be read; delete it to look at everything anew") from exc
+        self._epoch, self._on_disk = epoch_of(cursor), state
 
 
 class _Waiting:
@@ -90,7 +117,7 @@ class Mirror:
         self._notice = notice
         self._archive = Archive(directory)
         self._left_out = directory / LEFT_OUT_NAME
-        self._keeper = _Keeper(directory / CURSOR_NAME)
+        self._keeper = _Keeper(directory / PLACE_NAME)
         self.mirrored = 0
 
     def __enter__(self) -> Self:
@@ -122,9 +149,13 @@ class Mirror:
         while len(self._keeper.waiting) >= WAITING_MAX:
             self._client.transport.wait(1.0)
             self._try_waiting()
-        waiting = _Waiting(event)
+        links = self._keeper.links
+        if links.is_repeat(event):
+            return
+        waiting = _Waiting(links.linked(event))
         if not self._done(waiting):
             self._keeper.waiting[event["event_id"]] = waiting
+        links.take(event)
 
     def _settle(self, patience: float) -> None:
         end = time.monotonic() + patience
@@ -192,4 +223,4 @@ class Mirror:
 
     def _journal_replaced(self) -> None:
         self._notice("the server has another journal (its database was restored): reading all of it once more")
-        self._keeper.waiting.clear()
+        self._keeper.start_over()

@@ -42,7 +42,8 @@ class Version(TypedDict):
 
 
 class Event(TypedDict):
-    """One change of a document. ``relayed`` marks one that an administrator sent and that is not in the journal."""
+    """One change of a document. ``relayed`` marks one that an administrator sent and that is not in the journal;
+    ``previous`` is in the entries of a history: see ``chain``."""
 
     event_id: int
     type: str
@@ -61,6 +62,7 @@ class Event(TypedDict):
     permanent: bool
     cursor: str
     relayed: NotRequired[bool]
+    previous: NotRequired[str]
 
 
 class Changes(TypedDict):

@@ -4,15 +4,17 @@ import json
 import signal
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from docsave_client import live
 from docsave_client.backoff import Backoff
 from docsave_client.client import Client
 from docsave_client.errors import NotLoggedIn, NotReachable, Refused
 from docsave_client.transport import Call
+from docsave_client.types import Event
 from tests.e2e.command_line import PASSWORD, Administrator, Person
 from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.support.programs import Program
@@ -159,6 +161,7 @@ class Follow:
         self.seen: list[str] = []
         self.reloads: list[int] = []
         self.problem: Exception | None = None
+        self.before_each: Callable[[], object] = lambda: None
         self._client = client
         self._thread = threading.Thread(target=self._run, kwargs=options, daemon=True)
         self._thread.start()
@@ -166,12 +169,16 @@ class Follow:
     def _run(self, **options: object) -> None:
         try:
             self._client.follow(
-                lambda event: self.seen.append(event["name"]),
+                self._handle,
                 reload=lambda: self.reloads.append(len(self.seen)),
                 **options,  # type: ignore[arg-type]
             )
         except Exception as exc:
             self.problem = exc
+
+    def _handle(self, event: Event) -> None:
+        self.before_each()
+        self.seen.append(event["name"])
 
     def stop(self) -> None:
         self._client.stop.set()
@@ -216,6 +223,26 @@ def test_following_begins_where_it_is_told(system: System, anna: Person, hers: C
     assert place.read_text() == first
 
 
+def test_a_slow_handler_misses_nothing(
+    system: System, anna: Person, hers: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not fit into memory is read again from the journal."""
+    monkeypatch.setattr(live, "QUEUE_EVENTS", 5)
+    file_id = save(hers, tmp_path, "start")
+    handling = threading.Event()
+    client = Client(system.base_url, system.socket_url, login=anna.login, password=PASSWORD)
+    follow = Follow(client, from_start=True)
+    wait_until(lambda: follow.seen == ["start"], 20)
+    wait_until(lambda: save(hers, tmp_path, "probe") and "probe" in follow.seen, 20, 0.3)
+    follow.before_each = handling.wait
+    for n in range(40):
+        hers.rename(file_id, f"n{n}")
+    handling.set()
+    wait_until(lambda: "n39" in follow.seen, 30)
+    follow.stop()
+    assert [name for name in follow.seen if name != "probe"] == ["start", *(f"n{n}" for n in range(40))]
+
+
 def test_following_ends_with_a_reason(system: System, tmp_path: Path) -> None:
     """A bad token, a bad place and servers that stay away are told, not tried for ever."""
     with pytest.raises(NotLoggedIn):
@@ -232,14 +259,22 @@ def test_following_ends_with_a_reason(system: System, tmp_path: Path) -> None:
 # The mirror.
 
 
-def history_of(directory: Path) -> dict[str, bytes]:
-    """Every file of a history, by its name in it."""
-    root = directory / "history"
+def history_of(directory: Path, user_id: int) -> dict[str, bytes]:
+    """Every file of a user's history, by its name in it."""
+    root = directory / "history" / str(user_id)
     return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
-def same_as_backup(mirror: Path, system: System) -> bool:
-    return history_of(mirror) == history_of(system.backup_dir)
+def same_as_backup(mirror: Path, system: System, user_id: int) -> bool:
+    return history_of(mirror, user_id) == history_of(system.backup_dir, user_id)
+
+
+def left_out_by(mirror: Path, user_id: int) -> set[tuple[int, str]]:
+    """Document and type of what the mirror says it could not have."""
+    path = mirror / "left_out.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    events = [json.loads(line)["event"] for line in lines]
+    return {(event["id"], event["type"]) for event in events if event["user_id"] == user_id}
 
 
 def busy_life(client: Client, tmp_path: Path, rounds: int) -> None:
@@ -256,14 +291,20 @@ def busy_life(client: Client, tmp_path: Path, rounds: int) -> None:
 
 
 def test_a_mirror_is_the_backup_byte_for_byte(
-    system: System, admin: Administrator, hers: Client, tmp_path: Path, proxy: CuttingProxy, stopping: list[Program]
+    system: System,
+    admin: Administrator,
+    anna: Person,
+    hers: Client,
+    tmp_path: Path,
+    proxy: CuttingProxy,
+    stopping: list[Program],
 ) -> None:
     """Every version and every tombstone, also after kills and cuts while changes pour in; a second run adds nothing."""
     mirror = tmp_path / "mirror"
     busy_life(hers, tmp_path, 4)
     program = admin.start(tmp_path / "mirror.log", "watch", "--admin", "--mirror", mirror)
     stopping.append(program)
-    wait_until(lambda: len(history_of(mirror)) > 10, 30)
+    wait_until(lambda: len(history_of(mirror, anna.id)) > 10, 30)
     busy_life(hers, tmp_path, 2)
     proxy.cut()
     busy_life(hers, tmp_path, 2)
@@ -272,19 +313,19 @@ def test_a_mirror_is_the_backup_byte_for_byte(
     program = admin.start(tmp_path / "mirror2.log", "watch", "--admin", "--mirror", mirror)
     stopping.append(program)
     busy_life(hers, tmp_path, 2)
-    wait_until(lambda: same_as_backup(mirror, system), 60, 0.3)
+    wait_until(lambda: same_as_backup(mirror, system, anna.id), 60, 0.3)
     program.send(signal.SIGTERM)
     assert program.wait(20) == 0
-    before = history_of(mirror)
+    before = history_of(mirror, anna.id)
     [told] = admin.json("watch", "--admin", "--mirror", mirror, "--once")
     assert told == {"mirrored": 0}
-    assert history_of(mirror) == before
-    assert not (mirror / "left_out.jsonl").exists()
+    assert history_of(mirror, anna.id) == before
+    assert left_out_by(mirror, anna.id) == set()
     assert list((mirror / "incoming").iterdir()) == []
 
 
 def test_a_mirror_says_what_it_can_never_have(
-    system: System, admin: Administrator, hers: Client, tmp_path: Path
+    system: System, admin: Administrator, anna: Person, hers: Client, tmp_path: Path
 ) -> None:
     """A document that was removed for good before it was mirrored is named, and holds nobody up."""
     gone = save(hers, tmp_path, "gone.txt", "secret")
@@ -294,11 +335,13 @@ def test_a_mirror_says_what_it_can_never_have(
     kept = save(hers, tmp_path, "kept.txt", "kept")
     mirror = tmp_path / "mirror"
     admin.run("watch", "--admin", "--mirror", mirror, "--once")
-    left_out = [json.loads(line) for line in (mirror / "left_out.jsonl").read_text().splitlines()]
-    assert {(each["event"]["id"], each["event"]["type"]) for each in left_out} == {(gone, "File_create")}
-    mine = {name for name in history_of(mirror) if name.split("/")[1] == str(gone)}
-    assert len(mine) == 2
-    assert any(name.split("/")[1] == str(kept) for name in history_of(mirror))
+    assert left_out_by(mirror, anna.id) == {(gone, "File_create")}
+    mirrored = sorted(name for name in history_of(mirror, anna.id))
+    assert [name for name in mirrored if name.startswith(f"{gone}/")] == [
+        f"{gone}/v000002.json",
+        f"{gone}/v000003.json",
+    ]
+    assert len([name for name in mirrored if name.startswith(f"{kept}/")]) == 2
 
 
 def remove_for_good(client: Client, file_id: int) -> None:
@@ -311,5 +354,5 @@ def test_two_mirrors_of_one_directory_are_refused(
     """The second one says so."""
     program = admin.start(tmp_path / "mirror.log", "watch", "--admin", "--mirror", tmp_path / "mirror")
     stopping.append(program)
-    wait_until(lambda: (tmp_path / "mirror" / "cursor").exists(), 30)
+    wait_until(lambda: (tmp_path / "mirror" / "mirror.json").exists(), 30)
     assert "another process" in admin.error("watch", "--admin", "--mirror", tmp_path / "mirror", "--once", code=1)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup import history, names
+from backup import chain, history, names
 from docsave_client import archive_names
+from docsave_client import chain as client_chain
 from docsave_client.archive import Archive, EntryConflict, event_json
 from docsave_client.errors import ClientError
 from tests.support.journal import Journal
@@ -145,3 +146,16 @@ def test_one_process_writes(archive: Archive) -> None:
     """A second one is refused."""
     with pytest.raises(ClientError, match="another process"):
         Archive(archive.root)
+
+
+def test_links_are_those_of_the_backup(journal: Journal) -> None:
+    """Whatever the events hold; what comes again is not taken, what is left out is noticed."""
+    server, mirror = chain.Links(0, chain.NOTHING), client_chain.Links()
+    for number in range(5):
+        each = event(journal, f"content {number}".encode(), version=number + 1, name=f"é{number}\u2028")
+        assert not mirror.is_repeat(each)
+        assert mirror.linked(each) == server.take(each)
+        mirror.take(each)
+        assert mirror.is_repeat(each)
+    with pytest.raises(ClientError, match="left out"):
+        mirror.is_repeat({**each, "event_id": 7})
