@@ -60,6 +60,7 @@ from gateway_http.schemas import (
     NewUser,
     Operations,
     PastFileQuery,
+    ProofQuery,
     ReferenceListQuery,
     RefreshToken,
     RestoreOrder,
@@ -312,6 +313,11 @@ class Gateway:
         """A version's bytes; HEAD gives their headers."""
         file = self.documents.find_any(request.identity, file_id)
         return content_response(request, self.versions.content(file, self.versions.find(file, number)))
+
+    @route("GET", "/files/<id:file_id>/versions/<n:number>/proof", Access.FILES_READ, query=ProofQuery)
+    def get_version_proof(self, request: GatewayRequest, query: ProofQuery, file_id: int, number: int) -> Any:
+        """What an outsider needs to check a version without this server."""
+        return self.versions.proof(self.documents.find_any(request.identity, file_id), number, query)
 
     @route("POST", "/files/<id:file_id>/versions/<n:number>/restore", Access.FILES_WRITE, repeatable=True)
     def restore_version(self, request: GatewayRequest, file_id: int, number: int) -> Response:

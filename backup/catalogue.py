@@ -100,15 +100,21 @@ def versions_of(root: Path, file_id: int, before: int | None = None, limit: int 
 
 def version_of(root: Path, file_id: int, version: int) -> StoredVersion:
     """One version. ``NotFound`` when there is no such entry, ``BlobDamaged`` when its event cannot be read."""
+    event = entry_in_history(root, file_id, version)
+    content = None if event["type"] == FILE_DELETE else _content_of(_directory_of(root, file_id), version)
+    path = None if content is None else content.relative_to(root).as_posix()
+    return {**_shown(event), "user_id": event["user_id"], "path": path}
+
+
+def entry_in_history(root: Path, file_id: int, version: int) -> FileEvent:
+    """What the entry of a version holds. ``NotFound`` and ``BlobDamaged`` as ``version_of``."""
     directory = _directory_of(root, file_id)
     if not os.path.lexists(directory / json_name(version)):
         raise NotFound("the backup has no such version of this file")
     event = _event_of(directory, file_id, version)
     if event is None:
         raise BlobDamaged("The entry of this version in the backup cannot be read")
-    content = None if event["type"] == FILE_DELETE else _content_of(directory, version)
-    path = None if content is None else content.relative_to(root).as_posix()
-    return {**_shown(event), "user_id": event["user_id"], "path": path}
+    return event
 
 
 def _directory_of(root: Path, file_id: int) -> Path:

@@ -7,8 +7,10 @@ from typing import Any
 from nameko.events import BROADCAST, event_handler
 
 from backup.catalogue import UNKNOWN_FILE, version_of, versions_of
+from backup.chain import Proof
 from backup.engine import ACTIVE, STANDBY, Engine
 from backup.extensions import BackupEngine, before_stop
+from backup.proof import proof_of
 from backup.verify import Report
 from docsave_services.contracts import (
     BACKUP,
@@ -83,6 +85,20 @@ class Backup:
         if not _is_number(file_id) or not _is_number(version):
             raise NotFound(UNKNOWN_FILE)
         return self.engine.read(version_of, file_id, version)
+
+    @rpc
+    def proof(self, file_id: int, version: int, size: int | None = None) -> Proof:
+        """What an outsider needs to check one version against the head of the history, or against the head that it had
+        with ``size`` entries.
+
+        ``not_found`` for one that is not in the chain (yet), ``invalid_input`` for a size that it has not had,
+        ``blob_damaged`` when the entry is not the one in the chain.
+        """
+        if not _is_number(file_id) or not _is_number(version):
+            raise NotFound(UNKNOWN_FILE)
+        if size is not None and not _is_number(size):
+            raise InvalidInput.for_field("size", "must be a whole number from 1 on")
+        return self.engine.read(proof_of, file_id, version, size)
 
     @rpc
     def status(self) -> dict[str, Any]:

@@ -376,6 +376,12 @@ class VersionListQuery(_Strict):
     after: Annotated[FileId, BeforeValidator(whole_number)] | None = None
 
 
+class ProofQuery(_Strict):
+    """``GET /files/{id}/versions/{n}/proof``; ``size`` is that of the history whose head one knows."""
+
+    size: Annotated[int, BeforeValidator(whole_number), Field(ge=1, le=2**63 - 1)] | None = None
+
+
 class ChangesQuery(_Strict):
     """``GET /changes``. ``wait`` is in seconds; a label is ``key`` or ``key=value``."""
 

@@ -14,7 +14,7 @@ from gateway_http.backup_view import BackupView, HistorySource
 from gateway_http.blob_access import BlobWriter, in_thread
 from gateway_http.content import Content
 from gateway_http.outflow import Outflow, damaged
-from gateway_http.schemas import VersionListQuery
+from gateway_http.schemas import ProofQuery, VersionListQuery
 
 DEFAULT_MEDIA_TYPE = "application/octet-stream"
 
@@ -49,6 +49,13 @@ class Versions:
         if version["event"] == FILE_DELETE:
             raise NotFound("This version is a deletion: it has no content")
         return version
+
+    def proof(self, file: StoredFile, number: int, query: ProofQuery) -> dict[str, Any]:
+        """What an outsider needs to check one version, deletions included, without this server."""
+        proof: dict[str, Any] = self._ask("proof", file_id=file["id"], version=number, size=query.size)
+        if proof["entry"]["user_id"] != file["user_id"]:
+            raise NotFound("There is no such version")
+        return proof
 
     def content(self, file: StoredFile, version: StoredVersion) -> Content:
         """What the version's bytes are sent as."""

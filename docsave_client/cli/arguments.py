@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     _rm(commands)
     _history(commands)
     _restore(commands)
+    _verify_proof(commands)
     _watch(commands)
     return top
 
@@ -93,6 +94,13 @@ def _restore(commands: Commands) -> None:
     restore.add_argument("id", type=_id)
     restore.add_argument("--version", type=_id, metavar="N")
     restore.add_argument("--if-match", metavar="VERSION", help="only if it is this version still, such as v3")
+
+
+def _verify_proof(commands: Commands) -> None:
+    verify = commands.add_parser("verify-proof", help="check, without the server, that a file is a saved version")
+    verify.add_argument("file", type=Path, metavar="FILE")
+    verify.add_argument("proof", type=Path, metavar="PROOF", help="what GET /files/ID/versions/N/proof answered")
+    verify.add_argument("--head", metavar="SIZE:ROOT", help="a head of the history that you know from elsewhere")
 
 
 def _watch(commands: Commands) -> None:

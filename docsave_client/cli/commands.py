@@ -11,11 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from docsave_client import proof
 from docsave_client.backoff import Backoff
 from docsave_client.cli.logins import Login, login_file
 from docsave_client.cli.output import Output, size_of
 from docsave_client.client import Client, notifier_url_for
-from docsave_client.errors import ClientError, NotLoggedIn
+from docsave_client.errors import ClientError, Damaged, NotLoggedIn
 from docsave_client.mirror import Mirror
 from docsave_client.session import Fixed, log_in, log_out
 from docsave_client.transport import Call, Transport
@@ -120,6 +121,19 @@ def restore(given: argparse.Namespace, output: Output) -> None:
         _show_file(output, client.restore_version(given.id, given.version, if_match=tag))
 
 
+def verify_proof(given: argparse.Namespace, output: Output) -> None:
+    """Check a file against its proof; no server is asked."""
+    proven = proof.verify_proof(given.file, given.proof)
+    head = f"{proven.size}:{proven.root}"
+    if given.head and given.head != head:
+        raise Damaged(f"the head of the history is not the one you know but {head}")
+    entry = proven.entry
+    output.show(
+        {"entry": entry, "store_id": proven.store_id, "head": head},
+        lambda: f"{given.file} is version {entry['version']} of file {entry['id']}, {entry['name']}; head {head}",
+    )
+
+
 def watch(given: argparse.Namespace, output: Output) -> None:
     """Show changes, or mirror them, until it is stopped."""
     client = _client()
@@ -150,6 +164,7 @@ COMMANDS: dict[str, Command] = {
     "rm": rm,
     "history": history,
     "restore": restore,
+    "verify-proof": verify_proof,
     "watch": watch,
 }
 

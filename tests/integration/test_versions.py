@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import eventlet
@@ -12,12 +15,13 @@ import pytest
 
 from tests.integration.archive import Archive
 from tests.integration.gateway_process import problem_of
+from tests.support.programs import ROOT
 from tests.support.rabbitmq import Broker
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.process
 
-CALLS = [("GET", ""), ("GET", "/1/content"), ("HEAD", "/1/content"), ("POST", "/1/restore")]
+CALLS = [("GET", ""), ("GET", "/1/content"), ("HEAD", "/1/content"), ("GET", "/1/proof"), ("POST", "/1/restore")]
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +179,28 @@ def test_a_removal_for_good_leaves_a_tombstone_and_the_copies(archive: Archive, 
     items = archive.rpc("backup", "versions", file_id=plan["id"])["items"]
     assert [v["version"] for v in items] == [4, 3, 2, 1]
     assert items[0]["permanent"] is True
+
+
+def test_a_proof_is_checked_without_the_server(archive: Archive, plan: dict[str, Any], tmp_path: Path) -> None:
+    """Also by who keeps an earlier head, and of a deletion; it comes a moment after the copy."""
+    path = path_of(plan, "/2/proof")
+    wait_until(lambda: archive.ask("GET", path).status_code == 200, 10)
+    proof = archive.ask("GET", path).json()
+    (tmp_path / "file").write_bytes(archive.ask("GET", path_of(plan, "/2/content")).content)
+    earlier = archive.ask("GET", f"{path}?size={proof['index'] + 1}", archive.admin).json()
+    for given in (proof, earlier):
+        (tmp_path / "proof").write_text(json.dumps(given))
+        head = f"{given['size']}:{given['root']}"
+        script = [str(ROOT / "docs/examples/verify_proof.py"), "file", "proof", "--head", head]
+        done = subprocess.run([sys.executable, *script], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert f"head: {head}" in done.stdout
+    assert (proof["entry"]["version"], proof["entry"]["id"]) == (2, plan["id"])
+    problem_of(archive.ask("GET", f"{path}?size={proof['size'] + 1000}"), 422, "invalid_input")
+    problem_of(archive.ask("GET", f"{path}?size=0"), 422, "invalid_input")
+    problem_of(archive.ask("GET", path_of(plan, "/99/proof")), 404, "not_found")
+    archive.ask("DELETE", f"/files/{plan['id']}")
+    wait_until(lambda: archive.ask("GET", path_of(plan, "/4/proof")).status_code == 200, 10)
+    assert archive.ask("GET", path_of(plan, "/4/proof")).json()["entry"]["type"] == "File_delete"
 
 
 def test_only_the_owner_and_an_administrator_see_versions(archive: Archive, plan: dict[str, Any]) -> None:
