@@ -17,8 +17,8 @@ from docsave_client.transport import Credential
 from docsave_client.types import Changes, Event
 
 PAGE_EVENTS = 1000
-POLL_SECONDS = 20
-"""How long one request waits for a change."""
+POLL_SECONDS = 5
+"""How long one request waits for a change; a stop is not noticed sooner."""
 
 SOCKET_PAUSE = Backoff(first=1.0, longest=60.0)
 """Between tries to connect; meanwhile changes come by polling."""

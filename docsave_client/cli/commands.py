@@ -6,6 +6,7 @@ import argparse
 import getpass
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -138,7 +139,7 @@ def watch(given: argparse.Namespace, output: Output) -> None:
     """Show changes, or mirror them, until it is stopped."""
     client = _client()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: client.stop.set())
+        signal.signal(number, partial(_stop, client.stop))
     if given.mirror:
         with Mirror(client, given.mirror, output.note) as mirror:
             mirror.run(once=given.once, patience=given.patience)
@@ -167,6 +168,13 @@ COMMANDS: dict[str, Command] = {
     "verify-proof": verify_proof,
     "watch": watch,
 }
+
+
+def _stop(stop: threading.Event, *_signal: object) -> None:
+    """End in order; at the second time, at once."""
+    if stop.is_set():
+        raise KeyboardInterrupt
+    stop.set()
 
 
 def _client() -> Client:

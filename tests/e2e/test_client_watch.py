@@ -99,10 +99,12 @@ def without_probes(events: list[dict]) -> list[str]:
 def test_changes_are_shown_once_although_the_line_is_cut(
     anna: Person, hers: Client, proxy: CuttingProxy, tmp_path: Path, stopping: list[Program]
 ) -> None:
-    """300 rapid changes, the connection cut three times among them, the watcher stopped and started with its place."""
+    """300 rapid changes, the connection cut among them, the watcher stopped and started with its place; then all of
+    them once more, sent as fast as they can be."""
     place = tmp_path / "place"
     watch = Watch(anna, tmp_path / "watch.log", stopping, "--cursor-file", place)
     begun(watch, hers, tmp_path)
+    start = hers.changes("now")["cursor"]
     file_id = save(hers, tmp_path, "start")
     for n in range(300):
         hers.rename(file_id, f"n{n}")
@@ -116,6 +118,9 @@ def test_changes_are_shown_once_although_the_line_is_cut(
     assert before + without_probes(watch.events) == ["start", *(f"n{n}" for n in range(300))]
     watch.stop()
     assert place.read_text().strip() == watch.events[-1]["cursor"]
+    everything = Watch(anna, tmp_path / "everything.log", stopping, "--since", start)
+    wait_until(lambda: seen_by(everything, "n299"), 30)
+    assert without_probes(everything.events) == ["start", *(f"n{n}" for n in range(300))]
 
 
 def test_without_socket_io_changes_come_by_polling(
