@@ -11,12 +11,14 @@ from docsave_services import __version__
 from docsave_services.contracts import (
     FILE_CREATE,
     FILE_DELETE,
+    FILE_PROTECTED,
     FILE_UPDATE,
     FILES,
     GATEWAY,
     REVOKED,
     USERS,
     FileEvent,
+    ProtectedNews,
     Revocation,
 )
 from docsave_services.credentials import CredentialsProvider
@@ -27,11 +29,13 @@ from gateway_http.auth import Access
 from gateway_http.blob_access import BlobStoreProvider
 from gateway_http.changes import ChangesProvider
 from gateway_http.content import content_of_file
+from gateway_http.deferred import Deferred
 from gateway_http.documents import DocumentsProvider
 from gateway_http.download import content_response
 from gateway_http.limits import BATCH_JSON_BYTES_MAX
 from gateway_http.operations import run_operations
 from gateway_http.past import PastProvider, past_content
+from gateway_http.protection import Protection, ProtectionProvider
 from gateway_http.readiness import Readiness, ReadinessProvider
 from gateway_http.references import checked_label, checked_reference
 from gateway_http.request import GatewayRequest
@@ -42,7 +46,6 @@ from gateway_http.responses import (
     file_response,
     no_content,
     own_sessions,
-    saved_response,
 )
 from gateway_http.restore import RestoringProvider
 from gateway_http.route import route
@@ -98,6 +101,7 @@ class Gateway:
     past = PastProvider()
     restoring = RestoringProvider()
     changes = ChangesProvider()
+    protection: Protection = ProtectionProvider()
     blobs = BlobStoreProvider()
     uploads: Uploads = UploadsProvider()
     webhooks: Webhooks = WebhooksProvider()
@@ -114,6 +118,11 @@ class Gateway:
     def file_changed(self, event: FileEvent) -> None:
         """A hint for those who wait for changes; what it says is read from the journal when it does not fit."""
         self.changes.hear(event)
+
+    @event_handler(FILES, FILE_PROTECTED, handler_type=BROADCAST, reliable_delivery=False)
+    def file_protected(self, news: ProtectedNews) -> None:
+        """A hint for those who wait until their change is safe."""
+        self.protection.hear(news)
 
     @route("POST", "/users", Access.REGISTRATION, body=NewUser)
     def create_user(self, request: GatewayRequest, new: NewUser) -> Response:
@@ -213,10 +222,10 @@ class Gateway:
         return self.documents.usage(request.identity.user_id)
 
     @route("POST", "/files", Access.FILES_WRITE, query=UploadQuery, repeatable=True)
-    def create_file(self, request: GatewayRequest, query: UploadQuery) -> Response:
+    def create_file(self, request: GatewayRequest, query: UploadQuery) -> Response | Deferred:
         """Save a file."""
         upload = receive_new_file(request, self.blobs, self.documents.new_file(request), query)
-        return saved_response(self.documents.create(request, upload))
+        return self.protection.answer(request, self.documents.create(request, upload))
 
     @route("GET", "/files", Access.FILES_READ, query=FileListQuery)
     def list_files(self, request: GatewayRequest, query: FileListQuery) -> Any:
@@ -251,15 +260,15 @@ class Gateway:
         return content_response(request, content_of_file(self.blobs, file))
 
     @route("PUT", "/files/<id:file_id>/content", Access.FILES_WRITE, repeatable=True)
-    def replace_content(self, request: GatewayRequest, file_id: int) -> Response:
+    def replace_content(self, request: GatewayRequest, file_id: int) -> Response | Deferred:
         """Save new content, as a new version."""
         upload = receive_content(request, self.blobs, self.documents.new_content(request, file_id))
-        return saved_response(self.documents.replace_content(request, file_id, upload))
+        return self.protection.answer(request, self.documents.replace_content(request, file_id, upload))
 
     @route("PATCH", "/files/<id:file_id>", Access.FILES_WRITE, body=FilePatch, repeatable=True)
-    def update_file(self, request: GatewayRequest, patch: FilePatch, file_id: int) -> Response:
+    def update_file(self, request: GatewayRequest, patch: FilePatch, file_id: int) -> Response | Deferred:
         """Give a file another name, folder or labels."""
-        return saved_response(self.documents.update(request, file_id, patch))
+        return self.protection.answer(request, self.documents.update(request, file_id, patch))
 
     @route("DELETE", "/files/<id:file_id>", Access.FILES_WRITE, query=DeleteQuery, repeatable=True)
     def delete_file(self, request: GatewayRequest, query: DeleteQuery, file_id: int) -> Response:
@@ -267,9 +276,9 @@ class Gateway:
         return deleted_response(self.documents.delete(request, file_id, query.permanent))
 
     @route("POST", "/files/<id:file_id>/restore", Access.FILES_WRITE, repeatable=True)
-    def restore_file(self, request: GatewayRequest, file_id: int) -> Response:
+    def restore_file(self, request: GatewayRequest, file_id: int) -> Response | Deferred:
         """Take a file out of the trash."""
-        return saved_response(self.documents.restore(request, file_id))
+        return self.protection.answer(request, self.documents.restore(request, file_id))
 
     @route(
         "POST",
@@ -292,11 +301,11 @@ class Gateway:
     )
     def save_by_reference(
         self, request: GatewayRequest, query: FileFields, system: str, key: str, name: str
-    ) -> Response:
+    ) -> Response | Deferred:
         """Save the document that another system calls so, the first time as a new file."""
         reference = checked_reference(system, key, name)
         upload = receive_content(request, self.blobs, self.documents.content_by_reference(request, reference), query)
-        return saved_response(self.documents.save_by_reference(request, reference, upload))
+        return self.protection.answer(request, self.documents.save_by_reference(request, reference, upload))
 
     @route("GET", "/refs/<system:system>/<key:key>/files", Access.FILES_READ, query=ReferenceListQuery)
     def list_by_reference(self, request: GatewayRequest, query: ReferenceListQuery, system: str, key: str) -> Any:
@@ -320,12 +329,12 @@ class Gateway:
         return self.versions.proof(self.documents.find_any(request.identity, file_id), number, query)
 
     @route("POST", "/files/<id:file_id>/versions/<n:number>/restore", Access.FILES_WRITE, repeatable=True)
-    def restore_version(self, request: GatewayRequest, file_id: int, number: int) -> Response:
+    def restore_version(self, request: GatewayRequest, file_id: int, number: int) -> Response | Deferred:
         """Make a version the current one, as a new version."""
         file = self.documents.find_to_restore(request, file_id)
         version = self.versions.find(file, number)
         self.versions.put_back(self.blobs, self.versions.content(file, version))
-        return saved_response(self.documents.make_current(request, file, version))
+        return self.protection.answer(request, self.documents.make_current(request, file, version))
 
     @route("POST", "/restore", Access.FILES_WRITE, body=RestoreOrder)
     def restore_all(self, request: GatewayRequest, order: RestoreOrder) -> Any:

@@ -7,7 +7,7 @@ from werkzeug.datastructures import Headers
 _PREFLIGHT = {
     "Access-Control-Allow-Headers": (
         "Authorization, Content-Digest, Content-Disposition, Content-Type, Idempotency-Key, If-Match, "
-        "If-Modified-Since, If-None-Match, If-Range, Range, Repr-Digest, "
+        "If-Modified-Since, If-None-Match, If-Range, Prefer, Range, Repr-Digest, "
         "Tus-Resumable, Upload-Checksum, Upload-Defer-Length, Upload-Length, Upload-Metadata, Upload-Offset, "
         "X-HTTP-Method-Override, X-Request-Id, X-Requested-With"
     ),
@@ -15,8 +15,9 @@ _PREFLIGHT = {
 }
 _EXPOSED = (
     "Accept-Ranges, Content-Disposition, Content-Range, Docsave-File-Id, ETag, Idempotent-Replayed, Location, "
-    "Repr-Digest, Retry-After, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, "
-    "Upload-Defer-Length, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset, X-Request-Id"
+    "Preference-Applied, Repr-Digest, Retry-After, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, "
+    "Tus-Resumable, Tus-Version, Upload-Defer-Length, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset, "
+    "X-Request-Id"
 )
 
 

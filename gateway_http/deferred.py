@@ -12,7 +12,9 @@ class Deferred:
     """What a route returns instead of an answer that it would have to wait for.
 
     ``finish`` waits and gives the answer, in the connection's own green thread: the worker is free again. Who asks is
-    looked at once more after it, because a session may have ended meanwhile.
+    looked at once more after it, because a session may have ended meanwhile; not when ``asks_again`` is False, because
+    what the answer tells was done before.
     """
 
     finish: Callable[[], Any]
+    asks_again: bool = True

@@ -20,6 +20,10 @@ WAITERS_OF_USER_MAX = 1000
 
 WAIT_SECONDS_MAX = 30
 
+PROTECTION_WAITERS_MAX = 500
+PROTECTION_WAITERS_OF_USER_MAX = 100
+"""Changes that wait until they are safe (``Prefer: wait``); more are answered at once."""
+
 RECENT_EVENTS = 2000
 """Changes remembered for those who wait; who needs older ones reads the journal."""
 

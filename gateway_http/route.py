@@ -83,8 +83,9 @@ class HttpRoute(Entrypoint):
             with self._alone(request):
                 result = self._run(request, inputs)
             if isinstance(result, Deferred):
-                result = result.finish()
-                authenticate(request, self.access, credentials)
+                deferred, result = result, result.finish()
+                if deferred.asks_again:
+                    authenticate(request, self.access, credentials)
         except Exception as exc:
             return problem_response(error_of(exc), request.request_id)
         return result if isinstance(result, Response) else json_response(result)
