@@ -29,7 +29,7 @@ def test_the_examples_can_be_typed(line: str) -> None:
 
 def test_every_command_is_described() -> None:
     """In the table of the page."""
-    described = set(re.findall(r"^\| `docsave (\w+)", PAGE.read_text(), re.MULTILINE))
+    described = set(re.findall(r"^\| `docsave ([\w-]+)", PAGE.read_text(), re.MULTILINE))
     assert described == set(COMMANDS)
 
 
