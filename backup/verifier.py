@@ -149,6 +149,8 @@ class Verifier:
         share = f"{order.share.number + 1}/{order.share.of}"
         _log.info("verified", share=share, **counts, chain_size=head.get("size"), chain_root=head.get("root"))
         self._last = {"share": share, **counts}
+        if order.share == EVERYTHING:
+            tpool.execute(Schedule(self._home.root, 1).all_done, report)
         if report["head"] and order.share.has_chain and is_sound(report):
             tpool.execute(note_head, self._home.data_dir, marker.store_id, report["head"])
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from backup.catalogue import versions_of
+from backup.chain_log import ChainView
 from backup.verify import Verification, absent
 from docsave_services.contracts import FileEvent
 from docsave_services.errors import InvalidInput, NotFound, Unavailable
@@ -254,6 +257,84 @@ def test_a_failing_version_is_shown_and_does_not_hold_up_the_others(
     backup.wait_caught_up(10)
     assert_complete(backup.root, journal)
     assert backup.call("status")["failing"] == []
+
+
+def test_a_burst_of_changes_of_one_file_loses_none(
+    files: StandInFiles, journal: Journal, start_backup: Callable[[], BackupProcess]
+) -> None:
+    """200 versions told at once, equal content among them."""
+    backup = start_backup()
+    backup.wait_state("active")
+    events = [journal.add(b"%d" % (version // 2), version=version) for version in range(1, 201)]
+    files.tell(*reversed(events))
+    backup.wait_caught_up(200)
+    assert_complete(backup.root, journal)
+    wait_until(lambda: files.protected == {7: 200})
+
+
+def test_a_full_disk_is_told_waited_for_and_forgotten_when_there_is_room(
+    files: StandInFiles, journal: Journal, start_backup: Callable[[], BackupProcess]
+) -> None:
+    """Status and health say so, nothing is dropped or left behind. A limit on the size of files stands in for the
+    disk: mounting a small one takes rights that a test has not."""
+    backup = start_backup()
+    backup.wait_state("active")
+    assert backup.program is not None
+    limit = resource.prlimit(backup.program.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(backup.program.process.pid, resource.RLIMIT_FSIZE, (500_000, limit[1]))
+    files.tell(*[journal.add(os.urandom(600_000), file_id=number) for number in range(1, 9)])
+    status = backup.wait_state("disk_full")
+    assert (status["reason"], status["cursor"]) == ("the backup disk is full", f"{journal.epoch}:0")
+    assert status["waiting"] == 8
+    with pytest.raises(Unavailable, match="full"):
+        backup.call("health")
+    assert list((backup.root / "history").rglob("v*")) == []
+    resource.prlimit(backup.program.process.pid, resource.RLIMIT_FSIZE, limit)
+    backup.wait_caught_up(8)
+    assert_complete(backup.root, journal)
+    assert backup.wait_state("active")["failing"] == []
+    assert backup.call("health") == {"directory": "ok"}
+
+
+def test_a_directory_without_a_chain_gets_one_at_the_start(
+    files: StandInFiles, journal: Journal, start_backup: Callable[[], BackupProcess]
+) -> None:
+    """One of an earlier release, or one whose chain was lost: the same head again, and what comes then is linked."""
+    fill(journal, 30)
+    backup = start_backup()
+    backup.wait_caught_up(30)
+    backup.stop()
+    head = ChainView(backup.root).head()
+    shutil.rmtree(backup.root / "chain")
+    fill(journal, 5)
+    backup.start()
+    backup.wait_caught_up(35)
+    assert "chain_adopted" in backup.output()
+    assert ChainView(backup.root).head(30) == head
+    assert_complete(backup.root, journal)
+
+
+def test_the_schedule_finds_damage_and_says_so(
+    files: StandInFiles, journal: Journal, start_backup: Callable[[], BackupProcess]
+) -> None:
+    """A share after the other, those that a stop let wait at once; found again by nobody when it is repaired."""
+    fill(journal, 30)
+    backup = start_backup()
+    backup.wait_caught_up(30)
+    backup.stop()
+    content = next(path for path in (backup.root / "history").rglob("v*_*") if path.stat().st_size == 3000)
+    content.chmod(0o644)
+    content.write_bytes(bytes(3000))
+    state = backup.root / "state" / "verify.json"
+    late = (datetime.now(UTC) - timedelta(hours=40)).isoformat()
+    state.write_text(json.dumps({"of": 720, "next": 0, "at": late, "findings": []}))
+    backup.start()
+    wait_until(lambda: json.loads(state.read_text())["next"] == 40, 20)
+    [found] = json.loads(state.read_text())["findings"]
+    assert (found["kind"], backup.root / found["path"]) == ("content", content)
+    assert "verify_found" in backup.output()
+    assert len(backup.call("verify", repair=True)["repaired"]) >= 1
+    assert json.loads(state.read_text())["findings"] == []
 
 
 @pytest.mark.parametrize("running", [True, False], ids=["while it runs", "before it starts"])

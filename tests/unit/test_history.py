@@ -308,3 +308,45 @@ def test_sweeping_removes_what_other_processes_left_and_nothing_else(history: Hi
     assert history.sweep() == 1
     assert not left.exists()
     assert all(path.exists() for path in kept)
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"event_id": 1, "na', b"\0" * 200])
+def test_a_torn_json_is_set_aside_and_written_anew(history: History, journal: Journal, root: Path, torn: bytes) -> None:
+    """A crash of the system may leave one; what is not JSON is no other event that was there."""
+    event = journal.add(b"one")
+    history.write(event)
+    path = root / "history/3/7/v000001.json"
+    path.chmod(0o644)
+    path.write_bytes(torn)
+    written = history.write(event)
+    assert (written.repeated, written.set_aside) == (False, "damaged/history/3/7/v000001.json")
+    assert (root / "damaged/history/3/7/v000001.json").read_bytes() == torn
+    assert json.loads(path.read_text()) == event
+
+
+def test_an_fsync_that_fails_leaves_nothing_to_be_believed(
+    history: History, journal: Journal, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EIO at any of them: no entry, and the next try writes all again (PostgreSQL, 2018)."""
+    event = journal.add(b"one")
+    for number in range(1, 40):
+        left = [number]
+
+        def fails(fd: int, left: list[int] = left, real: Any = os.fsync) -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                raise OSError(errno.EIO, "Input/output error")
+            real(fd)
+
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "fsync", fails)
+            try:
+                history.write(event)
+            except OSError:
+                assert list(root.rglob(".tmp-*")) == []
+                continue
+            break
+    assert number > 3
+    assert left[0] > 0
+    assert history.write(event).repeated
+    assert next((root / "history/3/7").glob("v000001_*")).read_bytes() == b"one"
