@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, cast
 
 import eventlet
-from sqlalchemy import ColumnElement, Select, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, exists, false, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from docsave_services.contracts import FILE_DELETE, BackupState, File, PastPage, StoredFile
@@ -172,7 +172,7 @@ def _page(session: Session, query: PastQuery, place: Cursor, after: int) -> Past
         statement = statement.where(FileEventRow.user_id == query.user_id)
         statement = statement.with_hint(FileEventRow, "FORCE INDEX (ix_file_event_user_file)", "mysql")
     if query.deleted:
-        statement = statement.where(FileEventRow.type == FILE_DELETE, FileEventRow.permanent.is_(False))
+        statement = statement.where(FileEventRow.type == FILE_DELETE, FileEventRow.permanent == false())
     else:
         statement = statement.where(FileEventRow.type != FILE_DELETE)
     if query.folder is not None:
