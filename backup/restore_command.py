@@ -103,7 +103,7 @@ class Restoration:
 
     def _fail(self, what: str, why: str) -> None:
         self._counts["failed"] += 1
-        print(f"not restored: {what}: {why}", file=sys.stderr)  # noqa: T201 - the command's answer
+        print(f"not restored: {what}: {why}", file=sys.stderr)
 
     def _report(self) -> None:
         done = "would restore" if self._options.dry_run else "restored"

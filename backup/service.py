@@ -6,6 +6,7 @@ from typing import Any
 
 from nameko.events import BROADCAST, event_handler
 
+from backup.accounts_keeper import AccountsKeeper
 from backup.catalogue import UNKNOWN_FILE, version_of, versions_of
 from backup.chain import Proof
 from backup.engine import ACTIVE, STANDBY, Engine
@@ -18,6 +19,7 @@ from docsave_services.contracts import (
     FILE_DELETE,
     FILE_UPDATE,
     FILES,
+    USERS,
     VERSIONS_LIMIT_MAX,
     FileEvent,
     StoredVersion,
@@ -39,7 +41,9 @@ class Backup:
     request_id = RequestContext()
     prompt_stop = PromptStop()
     files = DeadlineRpc(FILES)
+    users = DeadlineRpc(USERS)
     engine: Engine = BackupEngine()
+    accounts = AccountsKeeper()
 
     @event_handler(FILES, FILE_CREATE, handler_type=BROADCAST, reliable_delivery=False)
     def on_file_create(self, event: FileEvent) -> None:
