@@ -2,7 +2,7 @@
 .POSIX:
 
 TEST_GROUPS = test-faults test-integration-a-f test-integration-g-n test-integration-o-z test-e2e-and-unit
-.PHONY: requirements run test faults soak bench $(TEST_GROUPS) lint format asyncapi shell accounts restore verify lock secrets clean broker-program test-programs
+.PHONY: requirements run test faults soak bench $(TEST_GROUPS) lint format asyncapi shell accounts restore rebuild drill verify lock secrets clean broker-program test-programs
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -76,6 +76,14 @@ restore: $(VENV)/run.stamp
 verify: $(VENV)/run.stamp
 	@[ ! -f "$${DOCSAVE_DATA_DIR:-data}/env" ] || . "$${DOCSAVE_DATA_DIR:-data}/env"; \
 		PYTHONWARNINGS=ignore exec $(BIN)/python -m backup.verify_command $(ARGS)
+
+# docsave from its backup directory alone, into an empty data directory and database: make rebuild ARGS="--from DIR"
+rebuild: $(VENV)/run.stamp
+	@PYTHONWARNINGS=ignore exec $(BIN)/python -m backup.rebuild_command $(ARGS)
+
+# Whether the backup of the running system gives everything back: rebuilds it in a scratch place and compares.
+drill: $(VENV)/run.stamp
+	@. "$${DOCSAVE_DATA_DIR:-data}/env" && PYTHONWARNINGS=ignore exec $(BIN)/python -m backup.drill_command $(ARGS)
 
 # The lock files hold versions and hashes, and no address of an index.
 lock: $(VENV)/dev.stamp

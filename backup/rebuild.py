@@ -1,4 +1,4 @@
-"""Rebuilding docsave from its backup directory alone: an empty database and an empty blob store are filled (ADR 014).
+"""Rebuilding docsave from its backup directory alone: an empty database and an empty blob store are filled (ADR 015).
 
 Content first, then the database in one transaction, and last the directory's marker, which from then on belongs to the
 new journal. Killed anywhere, it goes on when it is started again. Blocking; no service may run meanwhile.

@@ -1,4 +1,4 @@
-"""Files as they were: the journal read as of one of its places (ADR 014).
+"""Files as they were: the journal read as of one of its places (ADR 015).
 
 A place is a cursor, or a moment: then it is that of the last entry, in the order of the journal, whose time is not
 after the moment. So every change that says it was made by then counts, whatever the clocks did before it or since,

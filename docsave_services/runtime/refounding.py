@@ -1,6 +1,6 @@
 """An empty database filled from what a backup tells: accounts, files, the journal. One transaction: all or nothing.
 
-This is the one way into the database beside the services; the backup's commands for rebuilding use it (ADR 014).
+This is the one way into the database beside the services; the backup's commands for rebuilding use it (ADR 015).
 Content is not its business: that has to be in the blob store before.
 """
 
@@ -34,6 +34,7 @@ from docsave_services.files.rows import labels_text, name_key
 from docsave_services.runtime.service import database_uri
 from docsave_services.storage import blob_key
 from docsave_services.times import now
+from docsave_services.users import handlers
 from docsave_services.users.passwords import hash_password
 
 ROWS_AT_ONCE = 500
@@ -118,6 +119,16 @@ class Ground:
     def files(self, at: str, after: str | None, limit: int, deleted: bool) -> PastPage:
         """Everybody's files, as ``files.list_past`` gives them."""
         return list_past(self._transactions, PastQuery(at, None, limit, after, deleted))
+
+    def accounts(self) -> Iterator[UserDetails]:
+        """Every account, as ``users.list`` gives it in pages."""
+        after: str | None = None
+        while True:
+            page = handlers.page_users(self._transactions, ROWS_AT_ONCE, after, None)
+            yield from page["items"]
+            after = page["next"]
+            if after is None:
+                return
 
     def _skip_ids(self, foundation: Foundation) -> None:
         """Where MySQL goes on numbering. SQLite has it in a table: that is written with the rows."""

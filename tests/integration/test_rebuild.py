@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from backup.accounts import write_accounts
+from backup.drill import Drill
 from backup.errors import Refused
 from backup.history import History
 from backup.home import Home
@@ -18,7 +19,7 @@ from backup.progress import Place, read_place, write_place
 from backup.rebuild import NotEmpty, Rebuild, Rebuilt
 from docsave_services.db import journal
 from docsave_services.db.file_models import FileLabelRow, FileRefRow
-from docsave_services.db.models import FileRow, UserRow
+from docsave_services.db.models import FileEventRow, FileRow, UserRow
 from docsave_services.errors import BadCredentials
 from docsave_services.files.changes import apply_changes
 from docsave_services.files.past import PastQuery, list_past
@@ -310,3 +311,46 @@ def test_what_is_there_twice_counts_once(lost: Lost, ground: Ground) -> None:
     assert ground._transactions.read(lambda s: s.get(FileRow, 900)) is None
     with ground._transactions.engine.connect() as connection:
         assert connection.execute(text("SELECT COUNT(*) FROM file_event")).scalar() == len(lost.events)
+
+
+def call_on(lost: Lost) -> Callable[..., Any]:
+    """What a drill asks of the running system, answered by the database that is not lost yet."""
+    db = lost.documents.db
+    answers: dict[str, Callable[..., Any]] = {
+        "status": lambda: {"cursor": f"{lost.epoch}:{len(lost.events)}", "state": "active", "reason": None},
+        "changes": lambda since, limit: db.read(lambda s: journal.read(s, since, limit, None)),
+        "list_past": lambda **asked: list_past(db, PastQuery(user_id=None, **asked)),
+        "list": lambda limit, after: handlers.page_users(db, limit, after, None),
+    }
+    return lambda _, method, **arguments: answers[method](**arguments)
+
+
+@on_sqlite
+def test_a_drill_finds_what_would_not_come_back(lost: Lost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It passes on a sound backup; then each kind of difference has its line. It changes nothing and leaves nothing."""
+    monkeypatch.setattr("backup.drill.ACCOUNTS_SECONDS", 0)
+    before = {path: path.stat().st_mtime_ns for path in lost.root.rglob("*")}
+    # What was copied later than the place is not compared.
+    [later] = lost.documents.apply(lost.documents.create("later")).events
+    History(lost.root, lost.documents.store).write(later)
+    drilled = Drill(lost.root, call_on(lost)).run(tmp_path / "drills")
+    assert (drilled.differences, drilled.passed) == ([], True)
+    assert (drilled.events, drilled.files, drilled.accounts) == (len(lost.events), 4, 2)
+    assert list((tmp_path / "drills").iterdir()) == []
+    with lost.documents.db.engine.begin() as connection:
+        of_file = FileEventRow.file_id == lost.ids["equal"]
+        connection.execute(update(FileEventRow).where(of_file).values(name="other"))
+        connection.execute(update(UserRow).where(UserRow.id == 1).values(name="other"))
+    lost.entry(lost.ids["saved"], 2).unlink()
+    drilled = Drill(lost.root, call_on(lost)).run(tmp_path / "drills")
+    found = set(drilled.differences)
+    assert {
+        f"event {len(lost.events)} did not come back",
+        f"document {lost.ids['equal']} differs in name",
+        f"document {lost.ids['saved']} differs in name, updated_at, version",
+        "account 1 differs in name",
+    } <= found
+    assert drilled.differences_total == len(drilled.differences)
+    assert {path: path.stat().st_mtime_ns for path in before if path.is_file()} == {
+        path: before[path] for path in before if path.is_file()
+    }
