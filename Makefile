@@ -45,6 +45,7 @@ soak: $(VENV)/dev.stamp test-programs node_modules/.stamp
 bench: $(VENV)/dev.stamp test-programs
 	@$(BIN)/python -m tests.bench.files
 	@$(BIN)/python -m tests.bench.notifications
+	@$(BIN)/python -m tests.bench.backup
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
