@@ -73,7 +73,7 @@ accounts: $(VENV)/run.stamp
 restore: $(VENV)/run.stamp
 	@PYTHONWARNINGS=ignore exec $(BIN)/python -m backup.restore_command $(ARGS)
 
-# Read the whole backup again, and exit with 1 if something is wrong: make verify ARGS=--repair puts right what it can.
+# Read the whole backup again, and fail if something is wrong: make verify ARGS=--repair puts right what it can.
 verify: $(VENV)/run.stamp
 	@[ ! -f "$${DOCSAVE_DATA_DIR:-data}/env" ] || . "$${DOCSAVE_DATA_DIR:-data}/env"; \
 		PYTHONWARNINGS=ignore exec $(BIN)/python -m backup.verify_command $(ARGS)

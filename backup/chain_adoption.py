@@ -13,7 +13,7 @@ from typing import Any
 from backup.catalogue import file_directories
 from backup.chain import NOTHING, identity_hash, leaf, link
 from backup.chain_log import ChainWriter, Line
-from backup.content import never
+from backup.content import never, set_aside
 from backup.errors import Cancelled, MalformedEvent
 from backup.history import validate
 from backup.names import version_of_json
@@ -28,6 +28,18 @@ Found = tuple[int, int, int, bytes, bytes]
 """Of an entry: user, file, version, leaf and the hash of its identity."""
 
 MISSING: Found = (0, 0, 0, NOTHING, NOTHING)
+
+
+def usable_chain(directory: Path, copied: int) -> ChainWriter:
+    """The chain to go on with after the event ``copied``. One whose line of that event is damaged is set aside: there
+    is nothing to link the next entry to, and it is made anew."""
+    writer = ChainWriter(directory, copied)
+    if 0 < copied <= writer.size and writer.view.line(copied) is None:
+        for file in (writer.view.entries_log, writer.view.roots_log):
+            if file.exists():
+                set_aside(file, directory)
+        writer = ChainWriter(directory, copied)
+    return writer
 
 
 def adopt(directory: Path, writer: ChainWriter, through: int, cancelled: Callable[[], bool] = never) -> int:

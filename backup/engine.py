@@ -10,7 +10,7 @@ import eventlet
 from eventlet import tpool
 
 from backup.chain import Head
-from backup.chain_adoption import adopt
+from backup.chain_adoption import adopt, usable_chain
 from backup.chain_log import ChainView, ChainWriter
 from backup.errors import Cancelled, DirectoryGone, Refused, describe
 from backup.history import History
@@ -150,7 +150,7 @@ class Engine:
 
     def _open_chain(self, copied: int) -> ChainWriter:
         """The chain, made from the entries where it does not reach up to ``copied``: an older directory has none."""
-        chain: ChainWriter = tpool.execute(ChainWriter, self.home.root, copied)
+        chain: ChainWriter = tpool.execute(usable_chain, self.home.root, copied)
         if chain.size < copied:
             self._show(ADOPTING, "the chain of the history is being made from its entries")
             added = tpool.execute(adopt, self.home.root, chain, copied, lambda: self._stopping)

@@ -18,7 +18,7 @@ from backup.noted_head import note_head, noted_head
 from backup.pace import BACKGROUND_BYTES_PER_SECOND, Pace
 from backup.progress import read_place
 from backup.repair import Repair, lines_of
-from backup.verify import EVERYTHING, Report, Share, Verification, absent, all_findings, is_sound
+from backup.verify import EVERYTHING, Report, Share, Verification, absent, all_findings, is_chain_sound
 from backup.verify_schedule import Schedule
 from docsave_services.contracts import CHANGES_LIMIT_MAX, FileEvent
 from docsave_services.errors import DocsaveError, Unavailable
@@ -151,7 +151,7 @@ class Verifier:
         self._last = {"share": share, **counts}
         if order.share == EVERYTHING:
             tpool.execute(Schedule(self._home.root, 1).all_done, report)
-        if report["head"] and order.share.has_chain and is_sound(report):
+        if report["head"] and order.share.has_chain and is_chain_sound(report):
             tpool.execute(note_head, self._home.data_dir, marker.store_id, report["head"])
 
     def _compare(self, running: Verification, epoch: str, copied: int) -> bool:

@@ -101,9 +101,20 @@ def _finding(file_id: int, version: int, path: str, kind: Kind, problem: str) ->
     return {"file_id": file_id, "version": version, "path": path, "kind": kind, "problem": problem}
 
 
+def all_findings(report: Report) -> Iterator[Finding]:
+    """What was found, in the order of the report."""
+    yield from report["damaged"]
+    yield from report["missing"]
+
+
 def is_sound(report: Report) -> bool:
     """Whether nothing was found."""
     return not report["damaged"] and not report["missing"]
+
+
+def is_chain_sound(report: Report) -> bool:
+    """Whether the chain is whole and the entries looked at are its own: then its head can be noted."""
+    return report["head"] is not None and not any(f["kind"] in ("chain", "event") for f in all_findings(report))
 
 
 class Verification:
@@ -292,9 +303,3 @@ class Verification:
         if finding["kind"] == "event":
             self._named.add((finding["file_id"], finding["version"]))
         self.report[where].append(finding)
-
-
-def all_findings(report: Report) -> Iterator[Finding]:
-    """What was found, in the order of the report."""
-    yield from report["damaged"]
-    yield from report["missing"]

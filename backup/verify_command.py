@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from backup.errors import Refused, describe
 from backup.history import History
@@ -22,7 +22,7 @@ from backup.home import Home, Lock
 from backup.noted_head import note_head, noted_head
 from backup.progress import read_place
 from backup.repair import Repair
-from backup.verify import Report, Verification, all_findings, is_sound
+from backup.verify import Report, Verification, all_findings, is_chain_sound, is_sound
 from docsave_services.errors import DocsaveError
 from docsave_services.storage import BlobStore
 
@@ -44,10 +44,10 @@ def main(arguments: list[str]) -> int:
     home = Home(options.backup_dir.absolute(), options.data_dir.absolute())
     try:
         with Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.completed} entries"),
             BarColumn(),
             TaskProgressColumn(),
-            DownloadColumn(),
+            TextColumn("{task.description}"),
             TimeRemainingColumn(),
             console=errors,
         ) as progress:
@@ -70,11 +70,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _bar(progress: Progress) -> Look:
-    task = progress.add_task("reading", total=None)
+    task = progress.add_task("", total=None)
 
     def look(checked: int, of: int, read: int) -> None:
-        # The bar is of entries, for their number is known beforehand; the bytes are those read so far.
-        progress.update(task, total=of or None, completed=min(checked, of), description=f"{checked} entries")
+        # The bar is of entries: how many there are is known beforehand.
+        progress.update(task, total=of or None, completed=checked, description=f"{read / 1e6:.0f} MB read")
 
     return look
 
@@ -104,7 +104,7 @@ def _read(home: Home, look: Look, lock: Lock | None) -> Report:
     report: Report = _in_thread(verification.run, lambda: look(*_progress(verification)))
     if lock:
         Repair(History(home.root, blobs, home.seal()), blobs, {}, {}).run(report)
-    if report["head"] and is_sound(report) and os.access(home.data_dir, os.W_OK):
+    if report["head"] and is_chain_sound(report) and os.access(home.data_dir, os.W_OK):
         note_head(home.data_dir, marker.store_id, report["head"])
     return report
 
@@ -163,6 +163,7 @@ def _tell(console: Console, report: Report) -> None:
         f"{report['checked']} entries, {report['bytes'] / 1e6:.1f} MB read, {len(report['damaged'])} damaged, "
         f"{len(report['missing'])} missing, {len(report['repaired'])} repaired, {report['newer']} not in the chain yet",
         highlight=False,
+        soft_wrap=True,
     )
     if head:
         console.print(f"head of the chain: {head['size']} entries, {head['root']}", highlight=False, soft_wrap=True)

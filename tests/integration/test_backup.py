@@ -7,6 +7,8 @@ import os
 import random
 import resource
 import shutil
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,6 +23,7 @@ from docsave_services.contracts import FileEvent
 from docsave_services.errors import InvalidInput, NotFound, Unavailable
 from tests.support.backup import BackupProcess, StandInFiles
 from tests.support.journal import Journal
+from tests.support.programs import ROOT
 from tests.support.rabbitmq import Broker
 from tests.support.waiting import wait_until
 
@@ -333,7 +336,15 @@ def test_the_schedule_finds_damage_and_says_so(
     [found] = json.loads(state.read_text())["findings"]
     assert (found["kind"], backup.root / found["path"]) == ("content", content)
     assert "verify_found" in backup.output()
-    assert len(backup.call("verify", repair=True)["repaired"]) >= 1
+    # The command asks the running service, which holds the lock and knows the journal.
+    event = next(path for path in (backup.root / "history").rglob("v*.json"))
+    before = event.read_bytes()
+    event.unlink()
+    command = [sys.executable, "-m", "backup.verify_command", "--repair", "--amqp-uri", backup.amqp_uri]
+    directories = ["--backup-dir", str(backup.root), "--data-dir", str(backup.data)]
+    done = subprocess.run([*command, *directories], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.count("repaired: history/")) == (0, 2), done.stdout + done.stderr
+    assert event.read_bytes() == before
     assert json.loads(state.read_text())["findings"] == []
 
 

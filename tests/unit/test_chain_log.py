@@ -11,7 +11,7 @@ import pytest
 
 from backup import chain_log
 from backup.chain import NOTHING, Links, identity_hash, leaf, link, root, root_by_path
-from backup.chain_adoption import adopt
+from backup.chain_adoption import adopt, usable_chain
 from backup.chain_log import ENTRIES_LOG, LINE_BYTES, ROOTS_LOG, ChainView, ChainWriter, Line
 from backup.errors import Cancelled
 from backup.history import History
@@ -88,6 +88,23 @@ def test_a_line_that_was_vouched_for_is_never_dropped(tmp_path: Path) -> None:
     assert ChainView(tmp_path).line(3) is None
     with pytest.raises(BlobDamaged):
         ChainView(tmp_path).head()
+
+
+def test_a_damaged_line_does_not_end_the_copying(tmp_path: Path) -> None:
+    """Neither when its block gets full, nor when it is the one to link to: then the chain is made anew, and the
+    damaged one kept."""
+    writer = ChainWriter(tmp_path, 0)
+    writer.append(lines(1, 5))
+    log = tmp_path / ENTRIES_LOG
+    log.write_bytes(log.read_bytes().replace(b"0", b"x", 1))
+    writer.append(lines(6, 17))
+    assert (writer.size, writer.view.kept_root(0)) == (17, None)
+    assert usable_chain(tmp_path, 17).size == 17
+    log.write_bytes(log.read_bytes()[:-1] + b"x")
+    damaged = log.read_bytes()
+    assert usable_chain(tmp_path, 17).size == 0
+    assert (tmp_path / "damaged" / ENTRIES_LOG).read_bytes() == damaged
+    assert usable_chain(tmp_path, 0).size == 0
 
 
 @pytest.mark.parametrize("call", ["pwrite", "fsync"])
