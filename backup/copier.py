@@ -12,6 +12,7 @@ from eventlet.semaphore import Semaphore
 
 from backup.errors import Cancelled, DirectoryGone, describe
 from backup.history import Written
+from backup.trouble import LONGEST_PAUSE_SECONDS as DISK_PAUSE_SECONDS
 from backup.trouble import Trouble
 from docsave_services.contracts import FileEvent
 from docsave_services.log import get_logger
@@ -111,9 +112,10 @@ class Copier:
     def _try_later(self, event: FileEvent, error: Exception) -> None:
         event_id = event["event_id"]
         tries = self.failing[event_id]["tries"] + 1 if event_id in self.failing else 1
-        # What ails the disk is waited for by all together, not by each for itself.
-        blame_disk = self.trouble.note(error)
-        pause = 0.0 if blame_disk else min(FIRST_PAUSE_SECONDS * 2.0 ** min(tries - 1, 30), LONGEST_PAUSE_SECONDS)
+        # On a disk that takes nothing each waits for its turn besides; one that takes small files alone is not filled
+        # again and again with the beginning of a large one.
+        most = DISK_PAUSE_SECONDS if self.trouble.note(error) else LONGEST_PAUSE_SECONDS
+        pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(tries - 1, 30), most)
         text = describe(error)
         self.failing[event_id] = {
             "event_id": event_id,

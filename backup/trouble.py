@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 
 from eventlet.event import Event
 from eventlet.semaphore import Semaphore
@@ -31,6 +32,7 @@ class Trouble:
     def __init__(self) -> None:
         self.state: str | None = None
         self._pause = 0.0
+        self._grown_at = 0.0
         self._turn = Semaphore(1)
         self._end = Event()
 
@@ -44,8 +46,11 @@ class Trouble:
         state = _STATES.get(error.errno or 0) if isinstance(error, OSError) else None
         if state is None:
             return False
+        now = time.monotonic()
+        if self.state is None or now - self._grown_at >= self._pause:  # copies that fail together count once
+            self._pause = min(self._pause * 2 or FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+            self._grown_at = now
         self.state = state
-        self._pause = min(self._pause * 2 or FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         return True
 
     def over(self) -> None:
