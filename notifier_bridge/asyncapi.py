@@ -11,10 +11,19 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from docsave_services import __version__
-from docsave_services.contracts import FILE_EVENT_TYPES, FILE_PROTECTED, FILES, FileEvent, ProtectedNews
+from docsave_services.contracts import (
+    FILE_EVENT_TYPES,
+    FILE_PROTECTED,
+    FILES,
+    WEBHOOK_DISABLED,
+    WEBHOOKS,
+    FileEvent,
+    ProtectedNews,
+    WebhookNews,
+)
 
 EVENTS_EXCHANGE = f"{FILES}.events"
-_EXCHANGE = {"name": EVENTS_EXCHANGE, "type": "topic", "durable": True}
+WEBHOOKS_EXCHANGE = f"{WEBHOOKS}.events"
 
 
 class Wish(TypedDict):
@@ -59,7 +68,7 @@ class Nothing(TypedDict):
     """An object without fields."""
 
 
-_TYPES = (FileEvent, ProtectedNews, Wish, Welcome, Refused, Relayed, ProtectedNotice, Nothing)
+_TYPES = (FileEvent, ProtectedNews, Wish, Welcome, Refused, Relayed, ProtectedNotice, WebhookNews, Nothing)
 
 Names = dict[str, tuple[str, ...]]
 """Names of events, and of the schemas that their payload has one of."""
@@ -67,6 +76,7 @@ Names = dict[str, tuple[str, ...]]
 RECEIVED: Names = {
     **{f"Notify_{name}": ("FileEvent", "RelayedEvent") for name in FILE_EVENT_TYPES},
     f"Notify_{FILE_PROTECTED}": ("ProtectedNotice",),
+    WEBHOOK_DISABLED: ("WebhookNews",),
     "Session_expired": ("Nothing",),
 }
 """What a client receives over Socket.IO."""
@@ -84,7 +94,10 @@ ACKS: Names = {
 """What the client gets back for it."""
 
 ON_THE_BUS: Names = {**dict.fromkeys(FILE_EVENT_TYPES, ("FileEvent",)), FILE_PROTECTED: ("ProtectedNews",)}
-"""Events of the exchange, by routing key."""
+"""Events of the files service's exchange, by routing key."""
+
+OF_WEBHOOKS: Names = {WEBHOOK_DISABLED: ("WebhookNews",)}
+"""Events of the webhooks service's exchange."""
 
 
 def document() -> dict[str, Any]:
@@ -99,12 +112,8 @@ def document() -> dict[str, Any]:
         },
         "defaultContentType": "application/json",
         "channels": {
-            "bus": {
-                "address": EVENTS_EXCHANGE,
-                "description": "RabbitMQ, a topic exchange; the routing key is the event's name.",
-                "messages": {name: {"$ref": f"#/components/messages/bus.{name}"} for name in ON_THE_BUS},
-                "bindings": {"amqp": {"is": "routingKey", "exchange": _EXCHANGE}},
-            },
+            "bus": _exchange(EVENTS_EXCHANGE, ON_THE_BUS),
+            "webhooks_bus": _exchange(WEBHOOKS_EXCHANGE, OF_WEBHOOKS),
             "socket": {
                 "address": "/socket.io",
                 "description": "Socket.IO protocol 5 (clients 3.x and 4.x), websocket or polling.",
@@ -116,6 +125,7 @@ def document() -> dict[str, Any]:
         },
         "operations": {
             "hear_bus": _operation("receive", "bus", ON_THE_BUS),
+            "hear_webhooks_bus": _operation("receive", "webhooks_bus", OF_WEBHOOKS),
             "hear_socket": _operation("receive", "socket", RECEIVED),
             **{f"emit_{name}": _emission(name) for name in SENT},
         },
@@ -142,6 +152,15 @@ def _relayed(event: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _exchange(name: str, events: Names) -> dict[str, Any]:
+    return {
+        "address": name,
+        "description": "RabbitMQ, a topic exchange; the routing key is the event's name.",
+        "messages": {event: {"$ref": f"#/components/messages/bus.{event}"} for event in events},
+        "bindings": {"amqp": {"is": "routingKey", "exchange": {"name": name, "type": "topic", "durable": True}}},
+    }
+
+
 def _operation(action: str, channel: str, names: Iterable[str]) -> dict[str, Any]:
     messages = [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in names]
     return {"action": action, "channel": {"$ref": f"#/channels/{channel}"}, "messages": messages}
@@ -155,7 +174,7 @@ def _emission(name: str) -> dict[str, Any]:
 
 def _messages() -> dict[str, Any]:
     return {
-        **{f"bus.{name}": _message(name, kinds) for name, kinds in ON_THE_BUS.items()},
+        **{f"bus.{name}": _message(name, kinds) for name, kinds in {**ON_THE_BUS, **OF_WEBHOOKS}.items()},
         **{name: _message(name, kinds) for name, kinds in {**SENT, **RECEIVED}.items()},
         **{f"ack.{name}": _message(f"ack of {name}", kinds) for name, kinds in ACKS.items()},
     }

@@ -9,7 +9,15 @@ from typing import Any
 
 import eventlet
 
-from docsave_services.contracts import FILE_EVENT_TYPES, FILE_PROTECTED, ChangesPage, FileEvent, ProtectedVersion
+from docsave_services.contracts import (
+    FILE_EVENT_TYPES,
+    FILE_PROTECTED,
+    WEBHOOK_DISABLED,
+    ChangesPage,
+    FileEvent,
+    ProtectedVersion,
+    WebhookNews,
+)
 from docsave_services.domain.cursor import Cursor
 from docsave_services.errors import CursorExpired, DocsaveError, Unavailable
 from docsave_services.journal_reader import JournalReader
@@ -139,6 +147,13 @@ class Feed:
         for item in items:
             payload = {"id": item["id"], "user_id": item["user_id"], "version": item["version"]}
             self._publish(NOTIFY_PROTECTED, {**payload, "cursor": str(self.cursor)}, item["user_id"], None)
+        self._hold_laggards(self.cursor)
+
+    def webhook_disabled(self, news: WebhookNews) -> None:
+        """Tell the owner and administrators that nothing more is sent to an endpoint. A hint, as ``protected``."""
+        if self.cursor is None:
+            return
+        self._publish(WEBHOOK_DISABLED, news, news["user_id"], None)
         self._hold_laggards(self.cursor)
 
     def _publish(self, name: str, payload: Mapping[str, Any], user_id: int, event_id: int | None) -> None:

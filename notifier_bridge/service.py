@@ -19,9 +19,12 @@ from docsave_services.contracts import (
     RELAYED,
     REVOKED,
     USERS,
+    WEBHOOK_DISABLED,
+    WEBHOOKS,
     FileEvent,
     ProtectedNews,
     Revocation,
+    WebhookNews,
 )
 from docsave_services.credentials import CredentialsProvider
 from docsave_services.errors import DocsaveError, Forbidden, InsufficientScope, Unauthenticated, Unavailable
@@ -126,6 +129,11 @@ class Notifier:
     def file_protected(self, news: ProtectedNews) -> None:
         """Copies of these versions are safe; whoever misses it sees it in the file's ``backup``."""
         self.feed.protected(news["items"])
+
+    @event_handler(WEBHOOKS, WEBHOOK_DISABLED, handler_type=BROADCAST, reliable_delivery=False)
+    def webhook_disabled(self, news: WebhookNews) -> None:
+        """An endpoint was disabled; whoever misses it sees it in ``GET /webhooks``."""
+        self.feed.webhook_disabled(news)
 
     @event_handler(NOTIFIER, RELAYED, handler_type=BROADCAST, reliable_delivery=False)
     def event_relayed(self, event: dict[str, Any]) -> None:
