@@ -75,9 +75,9 @@ class Line:
         self._pool: Pool | None = None
         self._opened = 0.0
 
-    def post(self, body: bytes, headers: Mapping[str, str], seconds: float = TOTAL_SECONDS) -> Answer:
-        """Send ``body``; never raises for what the other side does, and takes at most ``seconds``."""
-        timer = eventlet.Timeout(seconds)
+    def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Send ``body``; never raises for what the other side does, and takes at most ``TOTAL_SECONDS``."""
+        timer = eventlet.Timeout(TOTAL_SECONDS)
         try:
             return self._post(body, {"Host": self._target.authority, **headers})
         except eventlet.Timeout as exc:
@@ -146,10 +146,18 @@ class Line:
             decode_content=False,
         )
         try:
-            read = response.read(ANSWER_BYTES_MAX)
+            read = _beginning(response)
         finally:
             response.close()  # its connection too, unless it came whole: then that has gone back to the pool
         return _answer(response.status, read, response.headers.get("Retry-After"))
+
+
+def _beginning(response: urllib3.BaseHTTPResponse) -> bytes:
+    """All of it or the first ``ANSWER_BYTES_MAX``. An answer that ends before its length raises."""
+    read = b""
+    while len(read) < ANSWER_BYTES_MAX and (piece := response.read(ANSWER_BYTES_MAX - len(read))):
+        read += piece
+    return read
 
 
 def _pool(target: Target, address: str) -> Pool:
@@ -191,8 +199,8 @@ def _seconds(retry_after: str | None) -> float | None:
 def _word(exc: Any) -> str:
     if isinstance(exc, SSLError):
         return "tls_failed"
+    if isinstance(exc, NewConnectionError):  # a kind of the next one, says urllib3
+        return "connection_failed"
     if isinstance(exc, ConnectTimeoutError):
         return "connect_timeout"
-    if isinstance(exc, NewConnectionError):
-        return "connection_failed"
     return "answer_incomplete"

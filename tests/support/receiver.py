@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,10 +83,12 @@ class Receiver:
 
     def stop(self) -> None:
         """Close everything, as a process that ends does."""
-        self._listener.close()
         for thread in self._threads:
             thread.kill()
+        self._listener.close()
         for sock in self._sockets:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)  # a file that was made of it would keep it open
             sock.close()
         self._sockets.clear()
 
@@ -113,7 +116,7 @@ class Receiver:
             pass  # the other side went away, which some tests want
 
 
-@contextmanager
+@contextlib.contextmanager
 def listening(host: str = "127.0.0.1") -> Iterator[Receiver]:
     """A receiver that listens."""
     receiver = Receiver(host)
