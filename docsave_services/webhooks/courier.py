@@ -144,10 +144,9 @@ class Courier:
         if changes != self._changes:
             return True
         self._move_on(stretch.cursor)
-        if stretch.more:
-            return True
+        if stretch.more or not self._tail.follow(self, self._progress.cursor):
+            return True  # much may have happened while these were delivered
         self._hang_up()
-        self._tail.follow(self)
         return False
 
     def _is_due(self) -> bool:

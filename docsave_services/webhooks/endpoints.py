@@ -100,18 +100,18 @@ def create(
     return transactions.write(add)
 
 
-def get(transactions: Transactions, caller: Caller, webhook_id: int, head: Cursor | None) -> Webhook:
+def get(transactions: Transactions, caller: Caller, webhook_id: int, head: Cursor) -> Webhook:
     """One endpoint."""
     row = transactions.read(lambda s: find(s, caller, webhook_id))
-    return as_webhook(row, head or cursor_of(row), now())
+    return as_webhook(row, head, now())
 
 
-def page(transactions: Transactions, caller: Caller, limit: int, after: str | None, head: Cursor | None) -> WebhookPage:
+def page(transactions: Transactions, caller: Caller, limit: int, after: str | None, head: Cursor) -> WebhookPage:
     """A page of the endpoints that the caller may see, oldest first."""
     query = _visible(caller).where(WebhookRow.id > page_place(limit, after)).order_by(WebhookRow.id).limit(limit + 1)
     rows = transactions.read(lambda s: s.scalars(query).all())
     moment = now()
-    items = [as_webhook(row, head or cursor_of(row), moment) for row in rows[:limit]]
+    items = [as_webhook(row, head, moment) for row in rows[:limit]]
     return {"items": items, "next": str(rows[limit - 1].id) if len(rows) > limit else None}
 
 

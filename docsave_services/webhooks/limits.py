@@ -46,10 +46,10 @@ EVENTS_PAGE = 200
 RECENT_EVENTS_MAX = 2000
 """The newest events, kept for all endpoints that are nearly up to date."""
 
-LEASE_SECONDS = 15.0
+LEASE_SECONDS = 10.0
 """An endpoint belongs to the process that took it for so long; another takes over after a crash."""
 
-RENEW_SECONDS = 8.0
+RENEW_SECONDS = 6.0
 """A lease with less left than this is prolonged."""
 
 LOOK_SECONDS = 2.5

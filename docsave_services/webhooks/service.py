@@ -96,14 +96,14 @@ class WebhooksService:
     @rpc
     def get(self, webhook_id: int, owner: int | None = None, **who: Any) -> Webhook:
         """One endpoint."""
-        return endpoints.get(self.db, _caller(owner, who), webhook_id, self.dispatcher.head)
+        return endpoints.get(self.db, _caller(owner, who), webhook_id, head_of(self.files))
 
     @rpc
     def list(
         self, owner: int | None = None, limit: int = PAGE_MAX, after: str | None = None, **who: Any
     ) -> WebhookPage:
         """A page of endpoints, oldest first."""
-        return endpoints.page(self.db, _caller(owner, who), limit, after, self.dispatcher.head)
+        return endpoints.page(self.db, _caller(owner, who), limit, after, head_of(self.files))
 
     @rpc
     def update(self, webhook_id: int, fields: Fields, owner: int | None = None, **who: Any) -> Webhook:

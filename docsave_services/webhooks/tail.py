@@ -40,8 +40,7 @@ class Stretch:
 class Tail:
     """The end of the journal in memory. Whoever is further behind gets its events from ``files``.
 
-    Nothing here waits but a call to ``files``: from the moment ``after`` says that there is no more until ``follow``
-    no event can be missed.
+    Nothing here waits but a call to ``files``.
     """
 
     def __init__(self, files: Callable[..., Any]) -> None:
@@ -79,9 +78,15 @@ class Tail:
             return self._from_files(place, user_id, wanted)
         return self._from_memory(place.event_id + 1 - first, user_id, wanted, self.cursor)
 
-    def follow(self, follower: Follower) -> None:
-        """Let it go at the next event that it wants. Until then its place is this one's ``cursor``."""
+    def follow(self, follower: Follower, place: Cursor) -> bool:
+        """Let it go at the next event that it wants; until then its place is this one's ``cursor``.
+
+        False, and it does not follow, when it has not looked at everything up to here.
+        """
+        if self.cursor is not None and self.cursor.epoch == place.epoch and self.cursor.event_id > place.event_id:
+            return False
         self._followers[follower.user_id][follower] = None
+        return True
 
     def leave(self, follower: Follower) -> bool:
         """Forget it; whether it was following."""

@@ -91,6 +91,23 @@ def test_every_change_arrives_in_order_and_signed(hooks: Hooks, receiver: Receiv
     assert hooks.get(webhook)["cursor"] == events[-1]["cursor"]
 
 
+def test_changes_while_others_are_delivered(quick_hooks: Hooks, receiver: Receiver, wait_until: WaitUntil) -> None:
+    """Each comes while the one before it is on its way; none is passed over."""
+
+    def slowly(sock: Any) -> None:
+        eventlet.sleep(0.01)
+        status(200)(sock)
+
+    receiver.default = slowly
+    quick_hooks.create(receiver.url)
+    quick_hooks.dispatch()
+    for number in range(30):
+        quick_hooks.save(f"file {number}")
+        eventlet.sleep(0.001)
+    wait_until(lambda: len(receiver.got) >= 30)
+    assert [got.event["name"] for got in receiver.got] == [f"file {number}" for number in range(30)]
+
+
 def test_what_happened_while_nobody_was_there_is_delivered(
     quick_hooks: Hooks, receiver: Receiver, wait_until: WaitUntil, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -592,7 +609,7 @@ def test_somebody_elses_webhook_does_not_exist(quick_hooks: Hooks) -> None:
     theirs = quick_hooks.create("http://c.example/", user_id=quick_hooks.documents.new_user())["id"]
 
     def seen(caller: Caller) -> list[int]:
-        return [each["id"] for each in endpoints.page(db, caller, 1000, None, None)["items"]]
+        return [each["id"] for each in endpoints.page(db, caller, 1000, None, quick_hooks.head())["items"]]
 
     assert seen(Caller(user_id)) == [mine, by_key]
     assert seen(Caller(user_id, Actor(key_id=key))) == [by_key]
@@ -604,8 +621,10 @@ def test_somebody_elses_webhook_does_not_exist(quick_hooks: Hooks) -> None:
     ):
         with pytest.raises(NotFound):
             endpoints.remove(db, caller, webhook_id)
-    first = endpoints.page(db, Caller(None), 2, None, None)
-    assert [each["id"] for each in endpoints.page(db, Caller(None), 2, first["next"], None)["items"]] == [theirs]
+    first = endpoints.page(db, Caller(None), 2, None, quick_hooks.head())
+    assert [each["id"] for each in endpoints.page(db, Caller(None), 2, first["next"], quick_hooks.head())["items"]] == [
+        theirs
+    ]
 
 
 def row_of(hooks: Hooks, webhook_id: int) -> WebhookRow:
