@@ -6,6 +6,7 @@ A directory of an earlier release, or one whose chain was lost. Each JSON is rea
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,12 @@ WINDOW = 250_000
 APPENDED = 10_000
 """Lines made durable together: a start that is killed goes on from there."""
 
-Found = tuple[int, int, int, bytes, bytes]
-"""Of an entry: user, file, version, leaf and the hash of its identity."""
+_LINK = re.compile(r"[0-9a-f]{64}")
 
-MISSING: Found = (0, 0, 0, NOTHING, NOTHING)
+Found = tuple[int, int, int, bytes, bytes, bytes | None]
+"""Of an entry: user, file, version, leaf, the hash of its identity, and the link that it follows if it names one."""
+
+MISSING: Found = (0, 0, 0, NOTHING, NOTHING, None)
 
 
 def usable_chain(directory: Path, copied: int) -> ChainWriter:
@@ -62,9 +65,14 @@ def _find(directory: Path, first: int, last: int, cancelled: Callable[[], bool])
     found: dict[int, Found] = {}
     for file_id, version, entry in _entries(directory, cancelled):
         if first <= entry["event_id"] <= last and (entry["id"], entry["version"]) == (file_id, version):
-            place = (entry["user_id"], file_id, version, leaf(entry), identity_hash(entry))
+            place = (entry["user_id"], file_id, version, leaf(entry), identity_hash(entry), _previous(entry))
             found.setdefault(entry["event_id"], place)
     return found
+
+
+def _previous(entry: Mapping[str, Any]) -> bytes | None:
+    named = entry.get("previous")
+    return bytes.fromhex(named) if isinstance(named, str) and _LINK.fullmatch(named) else None
 
 
 def _entries(directory: Path, cancelled: Callable[[], bool]) -> Iterator[tuple[int, int, Mapping[str, Any]]]:
@@ -89,6 +97,8 @@ def _read(json_path: Path) -> Mapping[str, Any] | None:
 
 def _lines(found: Mapping[int, Found], first: int, last: int, tip: bytes) -> Iterator[Line]:
     for event_id in range(first, last + 1):
-        user_id, file_id, version, entry_leaf, identity = found.get(event_id, MISSING)
-        tip = link(tip, identity)
+        user_id, file_id, version, entry_leaf, identity, _ = found.get(event_id, MISSING)
+        followed = found.get(event_id + 1, MISSING)[-1] if event_id not in found else None
+        # The entry after a missing one remembers its link: so those that are there still follow each other.
+        tip = followed or link(tip, identity)
         yield Line(event_id, user_id, file_id, version, entry_leaf, tip)

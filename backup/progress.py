@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from docsave_services.contracts import BACKUP_MARKER
 from docsave_services.log import get_logger
 from docsave_services.storage.durable import make_directories, write_file
 
@@ -45,8 +46,25 @@ class Place:
 def read_place(root: Path, epoch: str) -> Place:
     """The durable place in the journal of ``epoch``; the beginning when there is none or it cannot be read.
 
-    Beginning again is safe: every entry is compared with what is there, and nothing is written twice.
+    Beginning again is safe: every entry is compared with what is there, and nothing is written twice. It is never
+    before the end of what the journal has from an earlier one by a rebuild: there it may lack an event, for which the
+    place would wait for ever, and nothing of it can be copied again.
     """
+    place, least = _written_place(root, epoch), rebuilt_through(root, epoch)
+    return Place(max(place.copied, least), max(place.reported, least))
+
+
+def rebuilt_through(root: Path, epoch: str) -> int:
+    """The last event that the journal of ``epoch`` has from an earlier one; 0 when it was not rebuilt."""
+    try:
+        marker = json.loads((root / BACKUP_MARKER).read_bytes())
+        earlier = marker.get("earlier", []) if marker["epoch"] == epoch else []
+        return max((int(one["through"]) for one in earlier), default=0)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 0  # whoever writes looks at the marker, and says what is wrong with it
+
+
+def _written_place(root: Path, epoch: str) -> Place:
     try:
         found = json.loads((root / CURSOR_FILE).read_bytes())
         if found["epoch"] != epoch:

@@ -11,12 +11,16 @@ import pytest
 from sqlalchemy import select, text, update
 
 from backup.accounts import write_accounts
+from backup.chain import NOTHING, Links
+from backup.chain_adoption import adopt
+from backup.chain_log import ChainWriter
 from backup.drill import Drill
 from backup.errors import Refused
 from backup.history import History
 from backup.home import Home
 from backup.progress import Place, read_place, write_place
 from backup.rebuild import NotEmpty, Rebuild, Rebuilt
+from backup.verify import Verification
 from docsave_services.db import journal
 from docsave_services.db.file_models import FileLabelRow, FileRefRow
 from docsave_services.db.models import FileEventRow, FileRow, UserRow
@@ -48,8 +52,11 @@ class Lost:
         """Copy everything, as the service does."""
         history = History(self.root, self.documents.store)
         self.events = self.documents.db.read(lambda s: journal.read(s, None, 1000, None))["items"]
+        links = Links(0, NOTHING)
         for event in self.events:
-            history.write(event)
+            linked = links.take(event)
+            assert linked is not None
+            history.write(linked)
         write_place(self.root, self.epoch, Place(len(self.events), len(self.events)))
         write_accounts(self.root, handlers.page_users(self.documents.db, 1000, None, None)["items"])
 
@@ -311,6 +318,26 @@ def test_what_is_there_twice_counts_once(lost: Lost, ground: Ground) -> None:
     assert ground._transactions.read(lambda s: s.get(FileRow, 900)) is None
     with ground._transactions.engine.connect() as connection:
         assert connection.execute(text("SELECT COUNT(*) FROM file_event")).scalar() == len(lost.events)
+
+
+@on_sqlite
+def test_a_lost_event_never_holds_up_the_backup(lost: Lost, ground: Ground) -> None:
+    """A hole in the journal, and neither place nor chain: it goes on behind the hole, and the chain still holds."""
+    lost.entry(lost.ids["plain"], 2).unlink()
+    for path in lost.root.glob(f"history/*/{lost.ids['plain']}/v000002_*"):
+        path.unlink()
+    rebuilt = lost.rebuild(ground)
+    last = len(lost.events)
+    (lost.root / "state" / "cursor.json").unlink()
+    assert read_place(lost.root, rebuilt.epoch) == Place(last, last)
+    assert read_place(lost.root, lost.epoch) == Place()
+    chain = ChainWriter(lost.root, last)
+    assert adopt(lost.root, chain, last) == last
+    lines = list(chain.view.lines(1, last))
+    assert [line is not None and line.is_vouched_for for line in lines].count(False) == 1
+    report = Verification(lost.root, copied=last).run()
+    assert report["damaged"] == []
+    assert {(f["file_id"], f["version"]) for f in report["missing"]} <= {(lost.ids["plain"], 2)}
 
 
 def call_on(lost: Lost) -> Callable[..., Any]:
