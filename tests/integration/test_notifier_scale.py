@@ -137,9 +137,9 @@ def test_a_thousand_sockets_hear_exactly_their_own(journal, bridge):
     tokens = [token(1 + number % USERS) for number in range(USERS * SOCKETS_EACH)]
     sockets = ManySockets(bridge.port, tokens)
     try:
-        sockets.wait_identified(60)
+        sockets.wait_identified(120)
         events = [journal.add(1 + number % USERS) for number in range(USERS * EVENTS_EACH)]
-        wait_until(lambda: sum(map(len, sockets.heard)) >= len(tokens) * EVENTS_EACH, 60)
+        wait_until(lambda: sum(map(len, sockets.heard)) >= len(tokens) * EVENTS_EACH, 120)
         for number, heard in enumerate(sockets.heard):
             assert heard == [event for event in events if event["user_id"] == 1 + number % USERS]
         assert sockets.closed == 0
