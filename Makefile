@@ -1,7 +1,7 @@
 # docsave: `make run` starts the system, `make test` proves it. See README.md.
 .POSIX:
 
-TEST_GROUPS = test-faults test-integration-a-f test-integration-g-n test-integration-o-z test-e2e-and-unit
+TEST_GROUPS = test-integration-a-f test-integration-g test-integration-h-n test-e2e-and-unit test-integration-o-z test-faults
 .PHONY: requirements run test faults soak bench $(TEST_GROUPS) lint format asyncapi shell accounts restore rebuild drill verify lock secrets clean broker-program test-programs
 
 VENV = .venv
@@ -27,8 +27,10 @@ test-e2e-and-unit:
 	@$(BIN)/python -m pytest -q tests/e2e tests/unit
 test-integration-a-f:
 	@$(BIN)/python -m pytest -q tests/integration/test_[a-f]*.py
-test-integration-g-n:
-	@$(BIN)/python -m pytest -q tests/integration/test_[g-n]*.py
+test-integration-g:
+	@$(BIN)/python -m pytest -q tests/integration/test_g*.py
+test-integration-h-n:
+	@$(BIN)/python -m pytest -q tests/integration/test_[h-n]*.py
 test-integration-o-z:
 	@$(BIN)/python -m pytest -q tests/integration/test_[o-z]*.py
 
