@@ -43,6 +43,7 @@ class AccountsKeeper(DependencyProvider):
 
     def _run(self) -> None:
         known: dict[int, UserDetails] = {}
+        told: str | None = None
         while True:
             engine = self._engine()
             if engine.state != ACTIVE:
@@ -51,8 +52,11 @@ class AccountsKeeper(DependencyProvider):
                 continue
             try:
                 self._write_changed(engine, known)
+                told = None
             except (DocsaveError, Refused, OSError) as exc:
-                _log.warning("accounts_not_kept", error=describe(exc))
+                if told != describe(exc):  # once, not every few seconds
+                    told = describe(exc)
+                    _log.warning("accounts_not_kept", error=told)
             eventlet.sleep(LOOK_SECONDS)
 
     def _write_changed(self, engine: Engine, known: dict[int, UserDetails]) -> None:

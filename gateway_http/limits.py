@@ -66,10 +66,11 @@ RESTORE_SECONDS = 20.0
 """And so long it goes on taking more of them."""
 
 RESTORE_PAGE = 500
-"""Files compared in one call; the answer is JSON of two files each."""
+"""Files compared in one call for a plan; the answer is JSON of two files each."""
 
-RESTORE_BATCH = 200
-"""Changes in one transaction: a longer one keeps others waiting."""
+RESTORE_STEP = 50
+"""Files restored together, in one transaction. Their content may have to be copied first: after each step the time is
+looked at."""
 
 QUERY_FIELDS_MAX = 32
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from docsave_services.contracts import FILES, Change, Compared, ComparedPage, Ou
 from docsave_services.errors import DocsaveError, Forbidden, NotFound
 from docsave_services.nameko_ext import DeadlineRpc, RpcCaller
 from docsave_services.storage import BlobStore, blob_key
-from gateway_http.limits import RESTORE_BATCH, RESTORE_FILES_MAX, RESTORE_PAGE, RESTORE_SECONDS
+from gateway_http.limits import RESTORE_FILES_MAX, RESTORE_PAGE, RESTORE_SECONDS, RESTORE_STEP
 from gateway_http.request import GatewayRequest
 from gateway_http.schemas import RestoreOrder, RestoreScope
 from gateway_http.versions import Versions
@@ -81,8 +81,9 @@ class Restoring:
         counts: Counter[str] = Counter()
         items: list[dict[str, Any]] = []
         page: ComparedPage = {"items": [], "next": order.after, "at": order.at}
-        for _ in range(RESTORE_FILES_MAX // RESTORE_PAGE):
-            page = self._call("compare", at=order.at, after=page["next"], limit=RESTORE_PAGE, **scope)
+        at_once = RESTORE_PAGE if order.dry_run else RESTORE_STEP
+        for _ in range(RESTORE_FILES_MAX // at_once):
+            page = self._call("compare", at=order.at, after=page["next"], limit=at_once, **scope)
             steps = [_step(request, compared, order.trash_newer) for compared in page["items"]]
             if not order.dry_run:
                 self._apply(steps, store, versions)
@@ -113,13 +114,11 @@ class Restoring:
         return {"user_id": owner} if scope.folder is None else {"user_id": owner, "folder": scope.folder}
 
     def _apply(self, steps: Sequence[Step], store: BlobStore, versions: Versions) -> None:
-        wanted = [step for step in steps if step.change is not None]
-        for some in _chunks(wanted):
-            ready = [step for step in some if _has_content(step, store, versions)]
-            changes = [step.change for step in ready]
-            outcomes: list[Outcome] = self._call("apply", changes=changes) if changes else []
-            for step, outcome in zip(ready, outcomes, strict=True):
-                _note(step, outcome)
+        ready = [step for step in steps if step.change is not None and _has_content(step, store, versions)]
+        changes = [step.change for step in ready]
+        outcomes: list[Outcome] = self._call("apply", changes=changes) if changes else []
+        for step, outcome in zip(ready, outcomes, strict=True):
+            _note(step, outcome)
 
 
 def _step(request: GatewayRequest, compared: Compared, trash_newer: bool) -> Step:
@@ -192,11 +191,6 @@ def _note(step: Step, outcome: Outcome) -> None:
 def _fail(step: Step, code: str, detail: str) -> None:
     step.error = {"wanted": step.action, "code": code, "detail": detail}
     step.action = FAILED
-
-
-def _chunks(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
-    for start in range(0, len(steps), RESTORE_BATCH):
-        yield steps[start : start + RESTORE_BATCH]
 
 
 class RestoringProvider(DeadlineRpc):

@@ -178,3 +178,19 @@ def test_what_cannot_be_restored_is_named_and_the_rest_goes_on(archive: Archive,
     [failed] = [item for item in done["items"] if item["action"] == "failed"]
     assert (failed["id"], failed["error"]["wanted"]) == (lost["id"], "changed")
     assert failed["error"]["code"] in ("blob_damaged", "not_found")
+
+
+def test_a_long_restoration_goes_on_where_the_answer_ended(archive: Archive, person: int) -> None:
+    """More files than are restored together: each once, in the order of ids, also when the order is given in parts."""
+    files = [save(archive, person, f"{n}", b"same") for n in range(60)]
+    at = here(archive)
+    operations = [{"op": "move", "id": file["id"], "folder": "away"} for file in files]
+    assert archive.ask("POST", "/batch", person, json={"operations": operations}).ok
+    done = restore(archive, person, {"user": person}, at)
+    assert (done["counts"], done["next"]) == ({"changed": 60}, None)
+    assert [item["id"] for item in done["items"]] == [file["id"] for file in files]
+    page = archive.rpc("files", "compare", at=at, user_id=person, limit=10)
+    rest = restore(archive, person, {"user": person}, at, after=page["next"])
+    assert rest["counts"] == {"unchanged": 50}
+    order = {"scope": {"folder": "x"}, "at": at, "after": page["next"]}
+    problem_of(archive.ask("POST", "/restore", person, json=order), 422, "invalid_input")
