@@ -33,6 +33,8 @@ from docsave_services.times import now, to_text
 UNFINISHED = "rebuilding.json"
 """In the data directory while a rebuild is under way: the epoch that the new journal gets."""
 
+_DATABASE_USED = "the database is not empty"
+
 Tick = Callable[[], None]
 
 
@@ -161,12 +163,12 @@ class Rebuild:
         begun = self._begun(store_id)
         if begun is not None:
             if not self._ground.is_empty() and self._ground.head().epoch != begun:
-                raise NotEmpty("the database is not empty")
+                raise NotEmpty(_DATABASE_USED)
             return begun
         if not self._ground.is_empty():
-            raise NotEmpty("the database is not empty")
+            raise NotEmpty(f"{_DATABASE_USED}; give an empty one (a start of docsave makes an administrator in it)")
         if any(self._store.root.glob("??/??/*")):
-            raise NotEmpty(f"{self._store.root} is not empty")
+            raise NotEmpty(f"{self._store.root} is not empty; give an empty data directory")
         epoch = str(uuid.uuid4())
         write_file(self._unfinished, _pretty({"epoch": epoch, "store_id": store_id}))
         return epoch

@@ -71,7 +71,8 @@ class Restoring:
         self._call = call
 
     def run(self, request: GatewayRequest, order: RestoreOrder, store: BlobStore, versions: Versions) -> dict[str, Any]:
-        """Plan and, unless it is a dry run, apply; the plan with what became of each step.
+        """Plan and, unless it is a dry run, apply; the plan with what became of each step. ``NotFound`` for one file
+        that neither was there then nor is now, or is somebody else's.
 
         An answer ends after ``RESTORE_FILES_MAX`` files or ``RESTORE_SECONDS``; ``next`` is then the ``after`` of
         the order that goes on.
@@ -91,6 +92,8 @@ class Restoring:
             items += [step.as_json() for step in steps if step.action != UNCHANGED]
             if page["next"] is None or time.monotonic() >= end:
                 break
+        if "file_id" in scope and not counts:
+            raise NotFound
         return {
             "at": page["at"],
             "dry_run": order.dry_run,
@@ -100,7 +103,7 @@ class Restoring:
         }
 
     def _scope(self, request: GatewayRequest, scope: str | RestoreScope) -> dict[str, Any]:
-        """Whose files, which of them. ``Forbidden`` for other people's, ``NotFound`` for one of their files."""
+        """Whose files, which of them. ``Forbidden`` for other people's."""
         identity = request.identity
         if not isinstance(scope, RestoreScope):
             if not identity.is_admin:

@@ -19,6 +19,9 @@ from docsave_services.files.past import PastQuery, list_past, past_file, place_o
 from docsave_services.files.queries import get_file
 from tests.support.documents import Documents
 
+on_sqlite = pytest.mark.parametrize("database_uri", ["sqlite"], indirect=True)
+"""For what does not depend on the database: one in MariaDB takes long to make."""
+
 
 def change(documents: Documents, op: Any, file_id: int, **wanted: Any) -> StoredFile:
     [outcome] = documents.apply({"op": op, "by": 1, "file_id": file_id, **wanted}).outcomes
@@ -74,6 +77,7 @@ def test_the_list_is_as_it_was_at_each_cursor(documents: Documents) -> None:
     assert names(documents, second.partition(":")[0] + ":0") == []
 
 
+@on_sqlite
 def test_a_file_then_has_all_that_it_had(documents: Documents) -> None:
     """The same as the file's metadata was, but for the state of its backup; 404 outside of its life."""
     a = create(documents, "a.txt", labels={"crm": "7"})
@@ -108,6 +112,7 @@ def test_a_moment_is_the_last_entry_that_says_it_was_made_by_then(
     assert place_of(documents.db, "2026-01-01T12:00:00+02:00").event_id == 1
 
 
+@on_sqlite
 def test_places_that_cannot_be_are_refused(documents: Documents) -> None:
     """Another journal's cursor and one from the future are expired; what is neither cursor nor time is invalid."""
     create(documents, "a.txt")
@@ -120,6 +125,7 @@ def test_places_that_cannot_be_are_refused(documents: Documents) -> None:
             place_of(documents.db, at)  # type: ignore[arg-type]
 
 
+@on_sqlite
 def test_pages_stay_at_the_place_of_the_first(documents: Documents) -> None:
     """Later pages of "now" do not show what came since; a cursor of another list is refused."""
     for number in range(5):
@@ -164,6 +170,7 @@ def test_comparing_says_what_is_new_gone_and_other(documents: Documents) -> None
     assert compare(documents.db, CompareQuery(at, documents.user_id, limit=2, after=paged["next"]))["items"]
 
 
+@on_sqlite
 def test_a_removed_file_has_one_successor(documents: Documents) -> None:
     """Made anew under the key, it is found in the removed one's place, and its own successor after that."""
     lost = create(documents, "lost")

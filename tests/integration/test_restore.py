@@ -155,7 +155,9 @@ def test_people_restore_their_own_and_administrators_everything(archive: Archive
     assert archive.ask("PATCH", f"/files/{file['id']}", person, json={"name": "other"}).ok
     for scope in ("all", {"user": archive.admin}, {"user": person, "folder": "x"}):
         problem_of(archive.ask("POST", "/restore", archive.boris, json={"scope": scope, "at": at}), 403, "forbidden")
-    assert restore(archive, archive.boris, {"file": file["id"]}, at)["counts"] == {}
+    for file_id in (file["id"], 2**31 - 1):
+        order = {"scope": {"file": file_id}, "at": at}
+        problem_of(archive.ask("POST", "/restore", archive.boris, json=order), 404, "not_found")
     assert restore(archive, archive.admin, "all", at, dry_run=True)["counts"]["changed"] == 1
     assert restore(archive, archive.admin, {"user": person, "folder": ""}, at)["counts"] == {"changed": 1}
     events = archive.rpc("files", "changes", since=at)["items"]
