@@ -58,7 +58,7 @@ class Dispatcher:
         self._ending: set[int] = set()
         self._wake = Wake()
         self._stopped = False
-        self._threads: list[Any] = []
+        self._failure: Exception | None = None
 
     @property
     def head(self) -> Cursor | None:
@@ -75,10 +75,13 @@ class Dispatcher:
         self._wake.ring()
 
     def run(self) -> None:
-        """Deliver until ``stop``."""
+        """Deliver until ``stop``. Raises what ended a part of it: then nothing would be delivered or written down."""
         work = (self._recorder.run, self._read_journal, self._keep_places)
-        self._threads = [eventlet.spawn(each) for each in work]
+        for each in work:
+            eventlet.spawn(self._watch, each)
         while not self._stopped:
+            if self._failure is not None:
+                raise self._failure
             try:
                 self._look_at_endpoints()
             except DocsaveError as exc:
@@ -101,6 +104,13 @@ class Dispatcher:
             release(self._transactions, self._holder)
         except DocsaveError as exc:
             _log.warning("webhook_leases_not_released", error=exc.code)
+
+    def _watch(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as exc:
+            self._failure = exc
+            self._wake.ring()
 
     def _look_at_endpoints(self) -> None:
         claims, news = take(self._transactions, self._rules.keys, self._holder)

@@ -133,8 +133,9 @@ def update(
 
     def change(session: Session) -> Webhook:
         row = find(session, caller, webhook_id, lock=True)
-        _check_owner(session, row.user_id, fields.get("all_users", row.all_users))
         resumed = fields.get("state") == "active" and row.state != "active"
+        if resumed or fields.get("all_users"):
+            _check_owner(session, row.user_id, fields.get("all_users", row.all_users))
         if resumed or fields.get("url", row.url) != row.url:
             _try_at_once(row)
         if resumed:

@@ -364,6 +364,22 @@ def test_a_database_that_is_away_delays_the_record_only(
     assert receiver.events == [e["event_id"] for e in events]
 
 
+def test_a_part_that_fails_ends_the_whole(
+    quick_hooks: Hooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process is started again then; half of it would deliver and never write anything down."""
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(recorder, "_write", broken)
+    quick_hooks.create(receiver.url)
+    quick_hooks.dispatch()
+    quick_hooks.save("a")
+    with eventlet.Timeout(10), pytest.raises(RuntimeError, match="a bug"):
+        quick_hooks.threads[0].wait()
+
+
 def test_an_idle_endpoint_keeps_up_with_what_is_not_for_it(
     quick_hooks: Hooks, receiver: Receiver, wait_until: WaitUntil, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -508,6 +524,7 @@ def test_who_is_no_administrator_any_more_hears_of_own_changes_only(quick_hooks:
     assert (ours, [n["reason"] for n in news]) == ([], ["not_administrator"])
     with pytest.raises(Forbidden):
         quick_hooks.update(webhook, state="active")
+    assert quick_hooks.update(webhook, description="once everybody's")["state"] == "disabled"
     assert quick_hooks.update(webhook, state="active", all_users=False)["state"] == "active"
 
 

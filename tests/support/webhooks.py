@@ -30,6 +30,7 @@ class Hooks:
         self.documents = documents
         self.news: list[WebhookNews] = []
         self.running: list[Dispatcher] = []
+        self.threads: list[Any] = []
         self.caller = Caller(documents.user_id)
 
     def files(self, method: str, /, **arguments: Any) -> Any:
@@ -49,7 +50,7 @@ class Hooks:
         holder = f"test-{uuid.uuid4().hex[:12]}"
         dispatcher = Dispatcher(self.documents.db, rules, self.files, self.news.extend, holder, find)
         self.running.append(dispatcher)
-        eventlet.spawn(dispatcher.run)
+        self.threads.append(eventlet.spawn(dispatcher.run))
         return dispatcher
 
     def create(self, url: str, start: Cursor | None = None, **fields: Any) -> NewWebhook:
