@@ -1,13 +1,12 @@
 """Requests that wait for a change: one reader of the journal wakes them all.
 
 A waiting request holds its connection and a few hundred bytes here: no worker, no call, no database connection. What
-the bus tells is read in order (``JournalReader``), so a lost message costs one look into the journal by the whole
+the bus tells is read in order (``JournalFollower``), so a lost message costs one look into the journal by the whole
 process every few seconds, however many wait.
 """
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,19 +19,11 @@ from eventlet.event import Event
 from docsave_services.contracts import ChangesPage, FileEvent
 from docsave_services.domain.change_filter import ChangeFilter
 from docsave_services.domain.cursor import Cursor
-from docsave_services.errors import CursorExpired, DocsaveError, TooManyRequests, Unavailable
-from docsave_services.journal_reader import JournalReader
-from docsave_services.log import get_logger
+from docsave_services.errors import TooManyRequests, Unavailable
+from docsave_services.journal_follower import JournalFollower
 from docsave_services.nameko_ext import RpcCaller
 from gateway_http.limits import RECENT_EVENTS, WAITERS_MAX, WAITERS_OF_USER_MAX
 from gateway_http.presence import told_when_gone
-
-_log = get_logger(__name__)
-
-FIRST_PAUSE_SECONDS = 0.2
-LONGEST_PAUSE_SECONDS = 3.0
-SETTLED_SECONDS = 30.0
-"""A journal that was followed for so long is sound; the next trouble is a new one."""
 
 BREATH_EVENTS = 20
 """After so many events other green threads run, in case many wait for something else."""
@@ -71,8 +62,7 @@ class WaitingRoom:
     """
 
     def __init__(self, files: RpcCaller) -> None:
-        self._files = files
-        self._journal: JournalReader | None = None
+        self._journal = JournalFollower(files, self._deliver, self._begin, self._start_over)
         self._recent: deque[FileEvent] = deque(maxlen=RECENT_EVENTS)
         self._waiters: dict[int | None, set[_Waiter]] = {}
         self._waits_of: dict[int, int] = {}
@@ -84,8 +74,6 @@ class WaitingRoom:
 
     def hear(self, event: Mapping[str, Any]) -> None:
         """An event from the bus. One that is not whole is only a reason to look into the journal."""
-        if self._journal is None:
-            return
         if isinstance(event, dict) and event.keys() >= _FIELDS:
             self._journal.offer(event)  # type: ignore[arg-type] # all its fields are there
         else:
@@ -124,46 +112,26 @@ class WaitingRoom:
             self._dismiss(waiter)
 
     def run(self) -> None:
-        """Follow the journal until ``close``. While ``files`` is away, try again with growing pauses."""
-        pause = FIRST_PAUSE_SECONDS
-        while not self._closed:
-            started = time.monotonic()
-            try:
-                self._follow(Cursor.parse(self._files("head")["cursor"]))
-            except CursorExpired:
-                _log.warning("journal_replaced", old=str(self.cursor))
-                self._start_over()
-            except (DocsaveError, KeyError, TypeError, ValueError) as exc:
-                _log.warning("journal_head_unknown", error=str(exc), retry_in=pause)
-            if time.monotonic() - started > SETTLED_SECONDS:
-                pause = FIRST_PAUSE_SECONDS
-            if not self._closed:
-                eventlet.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        """Follow the journal until ``close``."""
+        self._journal.run()
 
     def close(self) -> None:
         """Let everybody go, at once, and nobody wait any more."""
         self._closed = True
-        if self._journal is not None:
-            self._journal.stop()
+        self._journal.stop()
         self._wake_all(news=False)
 
-    def _follow(self, head: Cursor) -> None:
+    def _begin(self, head: Cursor) -> None:
+        """What happened before ``head``, nobody was told."""
         self.cursor = head
-        self._recent.clear()
-        self._journal = JournalReader(self._fetch, self._deliver, head)
-        self._wake_all(news=True)  # what happened before this head, nobody was told
-        self._journal.run()
-
-    def _start_over(self) -> None:
-        """Another journal: whoever waits finds out by reading it."""
-        self._journal = self.cursor = None
         self._recent.clear()
         self._wake_all(news=True)
 
-    def _fetch(self, since: str, limit: int) -> ChangesPage:
-        page: ChangesPage = self._files("changes", since=since, limit=limit)
-        return page
+    def _start_over(self) -> None:
+        """Another journal: whoever waits finds out by reading it."""
+        self.cursor = None
+        self._recent.clear()
+        self._wake_all(news=True)
 
     def _deliver(self, events: list[FileEvent]) -> None:
         for count, event in enumerate(events, 1):

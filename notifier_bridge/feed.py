@@ -19,8 +19,8 @@ from docsave_services.contracts import (
     WebhookNews,
 )
 from docsave_services.domain.cursor import Cursor
-from docsave_services.errors import CursorExpired, DocsaveError, Unavailable
-from docsave_services.journal_reader import JournalReader
+from docsave_services.errors import DocsaveError, Unavailable
+from docsave_services.journal_follower import JournalFollower
 from docsave_services.log import get_logger
 from docsave_services.nameko_ext import RpcCaller
 from docsave_services.tokens import Identity
@@ -37,10 +37,6 @@ _log = get_logger(__name__)
 
 NOTIFY_PROTECTED = f"Notify_{FILE_PROTECTED}"
 
-FIRST_PAUSE_SECONDS = 0.2
-LONGEST_PAUSE_SECONDS = 3.0
-SETTLED_SECONDS = 30.0
-"""A journal that was followed for so long is sound; the next trouble is a new one."""
 BREATH_EVENTS = 100
 BREATH_SECONDS = 0.01
 """After so many events at once the sockets' writers get a moment to run."""
@@ -57,51 +53,30 @@ class Feed:
     def __init__(self, files: RpcCaller, rooms: Rooms, spawn: Callable[[Callable[[], None]], Any]) -> None:
         self._files = files
         self._spawn = spawn
-        self._reader: JournalReader | None = None
+        self._journal = JournalFollower(files, self._deliver, self._begin, self._start_over)
         self._pending: set[Subscription] = set()
-        self._stopped = False
         self._delivered = 0
         self.rooms = rooms
         self.cursor: Cursor | None = None
 
     def offer(self, event: FileEvent) -> None:
-        """An event from the bus. Before the journal's head is known it is not needed: it lies in the journal."""
-        if self._reader is not None:
-            self._reader.offer(event)
+        """An event from the bus."""
+        self._journal.offer(event)
 
     def run(self) -> None:
-        """Read the journal until ``stop``. While ``files`` is away, try again with growing pauses."""
-        pause = FIRST_PAUSE_SECONDS
-        while not self._stopped:
-            started = time.monotonic()
-            try:
-                self._follow(Cursor.parse(self._files("head")["cursor"]))
-            except CursorExpired:
-                _log.warning("journal_replaced", old=str(self.cursor))
-                self._start_over()
-            except (DocsaveError, KeyError, TypeError, ValueError) as exc:
-                _log.warning("journal_head_unknown", error=str(exc), retry_in=pause)
-            if time.monotonic() - started > SETTLED_SECONDS:
-                pause = FIRST_PAUSE_SECONDS
-            if not self._stopped:
-                eventlet.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        """Read the journal until ``stop``."""
+        self._journal.run()
 
     def stop(self) -> None:
         """Let ``run`` return soon."""
-        self._stopped = True
-        if self._reader is not None:
-            self._reader.stop()
+        self._journal.stop()
 
-    def _follow(self, head: Cursor) -> None:
+    def _begin(self, head: Cursor) -> None:
         self.cursor = head
-        self._reader = JournalReader(self._fetch, self._deliver, head)
-        _log.info("journal_followed", cursor=str(head))
-        self._reader.run()
 
     def _start_over(self) -> None:
         """Another journal: what the clients know is no longer true. They connect again and reload."""
-        self._reader = self.cursor = None
+        self.cursor = None
         for subscription in list(self._pending):
             self._forget(subscription)
         self.rooms.close_all()
