@@ -211,9 +211,9 @@ class Courier:
         """Each once, whatever comes of it: who asked looks at the result and may ask again."""
         for wanted in self._requests.waiting(self.id):
             body = self._requests.body(wanted, self.user_id)
-            if not self._may_send():
-                return
             with self._lanes.place(troubled=True):
+                if not self._may_send():
+                    return
                 if body is None:
                     attempt = _attempt(wanted["message_id"], wanted["type"], Answer(None, None, "event_not_found"), 0.0)
                 else:
