@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from backup.content import open_unpacked
 from backup.history import HISTORY, validate
-from backup.names import content_prefix, json_name, version_of_json
+from backup.layout import Layout
+from backup.names import json_name
 from docsave_services.contracts import (
     FILE_DELETE,
     VERSIONS_LIMIT_MAX,
@@ -20,24 +22,46 @@ from docsave_services.contracts import (
     VersionPage,
 )
 from docsave_services.errors import BlobDamaged, NotFound
+from docsave_services.storage.patches import Layers
 
 UNKNOWN_FILE = "the backup has no version of this file"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One complete entry. ``event`` is None when its JSON cannot be read; ``content`` is None when it is missing."""
+    """One complete entry. ``event`` is None when its JSON cannot be read; ``content`` is None when it is missing.
+
+    ``content`` may be a patch: read it through ``open`` or ``layers``. ``thinned``: a rule of retention gave it up.
+    """
 
     file_id: int
     version: int
     path: Path
     event: FileEvent | None
     content: Path | None
+    thinned: bool
+    layout: Layout = field(repr=False, compare=False)
 
     @property
     def has_content(self) -> bool:
-        """Whether there should be content: a deletion has none."""
-        return self.event is None or self.event["type"] != FILE_DELETE
+        """Whether there should be content: a deletion has none, nor what was thinned."""
+        return not self.thinned and (self.event is None or self.event["type"] != FILE_DELETE)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the event is this entry's."""
+        return self.event is not None and (self.event["id"], self.event["version"]) == (self.file_id, self.version)
+
+    def layers(self) -> Layers:
+        """How to read the content, plain or not. ``BlobDamaged`` when a patch leads nowhere."""
+        return self.layout.layers(self.version)
+
+    def open(self) -> int:
+        """A descriptor for reading the exact bytes, plain or not. They are compared with nothing; as ``layers``."""
+        try:
+            return open_unpacked(self.layers())
+        except FileNotFoundError:  # compaction was faster than we: it lies otherwise now
+            return open_unpacked(Layout(self.layout.directory).layers(self.version))
 
 
 def file_directories(root: Path) -> Iterator[tuple[int, Path]]:
@@ -49,36 +73,33 @@ def file_directories(root: Path) -> Iterator[tuple[int, Path]]:
 
 def entries_of(file_id: int, directory: Path) -> list[Entry]:
     """The complete entries in a file's directory, oldest first. One without its JSON is not complete yet."""
-    names = sorted(path.name for path in directory.iterdir())
-    numbered = sorted((version, name) for name in names if (version := version_of_json(name)) is not None)
-    contents = {name.partition("_")[0] + "_": name for name in names if "_" in name and not name.startswith(".")}
-    return [
-        Entry(file_id, version, directory / name, _read_event(directory / name), _content(directory, contents, version))
-        for version, name in numbered
-    ]
+    layout = Layout(directory)
+    return [_entry(file_id, version, layout) for version in layout.versions]
+
+
+def _entry(file_id: int, version: int, layout: Layout) -> Entry:
+    path = layout.directory / json_name(version)
+    thinned = layout.is_thinned(version)
+    content = None if thinned else layout.plain(version) or layout.packed(version)
+    return Entry(file_id, version, path, _read_event(path), content, thinned, layout)
 
 
 def newest_entry(file_id: int, directory: Path, place: int | None = None) -> tuple[Entry | None, list[int]]:
     """The newest entry of a file among those up to the event ``place``, and the newer versions that cannot be read."""
-    names = {path.name for path in directory.iterdir()}
+    layout = Layout(directory)
     unreadable: list[int] = []
-    for version in sorted(filter(None, map(version_of_json, names)), reverse=True):
-        path = directory / json_name(version)
-        event = _event_of(directory, file_id, version)
-        if event is None:
+    for version in reversed(layout.versions):
+        entry = _entry(file_id, version, layout)
+        if entry.event is None or not entry.is_own:
             unreadable.append(version)
-        elif place is None or event["event_id"] <= place:
-            content = sorted(name for name in names if name.startswith(content_prefix(version)))
-            return Entry(file_id, version, path, event, directory / content[0] if content else None), unreadable
+        elif place is None or entry.event["event_id"] <= place:
+            return entry, unreadable
     return None, unreadable
 
 
 def entry_at(root: Path, user_id: int, file_id: int, version: int) -> Entry:
     """What there is of one entry, complete or not."""
-    directory = root / HISTORY / str(user_id) / str(file_id)
-    path = directory / json_name(version)
-    content = _content_of(directory, version) if directory.is_dir() else None
-    return Entry(file_id, version, path, _read_event(path), content)
+    return _entry(file_id, version, Layout(root / HISTORY / str(user_id) / str(file_id)))
 
 
 def versions_of(root: Path, file_id: int, before: int | None = None, limit: int = VERSIONS_LIMIT_MAX) -> VersionPage:
@@ -86,14 +107,13 @@ def versions_of(root: Path, file_id: int, before: int | None = None, limit: int 
 
     A version whose event cannot be read is left out; ``verify`` names it.
     """
-    directory = _directory_of(root, file_id)
-    known = [number for path in directory.iterdir() if (number := version_of_json(path.name)) is not None]
-    if not known:
+    layout = Layout(_directory_of(root, file_id))
+    if not layout.versions:
         raise NotFound(UNKNOWN_FILE)
-    numbers = sorted((number for number in known if before is None or number < before), reverse=True)
-    events = (_event_of(directory, file_id, number) for number in numbers[:limit])
+    numbers = [number for number in reversed(layout.versions) if before is None or number < before]
+    shown = (_shown_of(layout, file_id, number) for number in numbers[:limit])
     return {
-        "items": [_shown(event) for event in events if event is not None],
+        "items": [version for version in shown if version is not None],
         "next": numbers[limit - 1] if len(numbers) > limit else None,
     }
 
@@ -101,9 +121,12 @@ def versions_of(root: Path, file_id: int, before: int | None = None, limit: int 
 def version_of(root: Path, file_id: int, version: int) -> StoredVersion:
     """One version. ``NotFound`` when there is no such entry, ``BlobDamaged`` when its event cannot be read."""
     event = entry_in_history(root, file_id, version)
-    content = None if event["type"] == FILE_DELETE else _content_of(_directory_of(root, file_id), version)
-    path = None if content is None else content.relative_to(root).as_posix()
-    return {**_shown(event), "user_id": event["user_id"], "path": path}
+    layout = Layout(_directory_of(root, file_id))
+    way = [] if event["type"] == FILE_DELETE or layout.is_thinned(version) else layout.way(version)
+    names = [path.relative_to(root).as_posix() for path in way]
+    plain = names.pop(0) if way and layout.is_plain(way[0]) else None
+    stored: StoredVersion = {**_shown_with(event, layout), "user_id": event["user_id"], "path": plain}  # type: ignore[typeddict-item]
+    return {**stored, "patches": names} if names else stored
 
 
 def entry_in_history(root: Path, file_id: int, version: int) -> FileEvent:
@@ -132,9 +155,14 @@ def _event_of(directory: Path, file_id: int, version: int) -> FileEvent | None:
     return event if event and (event["id"], event["version"]) == (file_id, version) else None
 
 
-def _content_of(directory: Path, version: int) -> Path | None:
-    prefix = content_prefix(version)
-    return next((path for path in sorted(directory.iterdir()) if path.name.startswith(prefix)), None)
+def _shown_of(layout: Layout, file_id: int, version: int) -> Version | None:
+    event = _event_of(layout.directory, file_id, version)
+    return _shown_with(event, layout) if event else None
+
+
+def _shown_with(event: FileEvent, layout: Layout) -> Version:
+    shown = _shown(event)
+    return {**shown, "thinned": True} if layout.is_thinned(event["version"]) else shown
 
 
 def _numbered(directory: Path) -> list[Path]:
@@ -144,11 +172,6 @@ def _numbered(directory: Path) -> list[Path]:
     except FileNotFoundError:
         return []
     return [directory / name for name in sorted(names, key=int)]
-
-
-def _content(directory: Path, contents: dict[str, str], version: int) -> Path | None:
-    name = contents.get(content_prefix(version))
-    return directory / name if name else None
 
 
 def _read_event(path: Path) -> FileEvent | None:

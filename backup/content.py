@@ -7,7 +7,8 @@ import errno
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from backup.errors import Cancelled
 from docsave_services.errors import BlobDamaged
 from docsave_services.storage import CHUNK_BYTES
 from docsave_services.storage.durable import fsync_directory, make_directories, temporary_beside
+from docsave_services.storage.patches import Layers
 
 READ_ONLY = 0o444
 
@@ -25,6 +27,14 @@ NO_LINK_ERRORS = frozenset({errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOSYS
 def never() -> bool:
     """The cancellation of those who cannot be cancelled."""
     return False
+
+
+def unless(cancelled: Callable[[], bool], content: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces of ``content``, until ``Cancelled``."""
+    for piece in content:
+        if cancelled():
+            raise Cancelled
+        yield piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +62,37 @@ def copy_content(source: Source, target: Path, cancelled: Callable[[], bool] = n
     fsync_directory(target.parent)
 
 
+def write_content(content: Iterable[bytes], target: Path, cancelled: Callable[[], bool] = never) -> None:
+    """Put ``content``, whose pieces end only when they are right, at ``target``: read-only and durable, or nothing."""
+    temporary = temporary_beside(target)
+    try:
+        with io.FileIO(temporary, "xb") as writer:
+            for piece in unless(cancelled, content):
+                write_all(writer, memoryview(piece))
+            os.fchmod(writer.fileno(), READ_ONLY)
+            os.fsync(writer.fileno())
+        temporary.rename(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_directory(target.parent)
+
+
 def _copy_bytes(source: Source, temporary: Path, cancelled: Callable[[], bool]) -> None:
     digest, size = hashlib.sha256(), 0
     with io.FileIO(source.open()) as reader, io.FileIO(temporary, "xb") as writer:
         for piece in pieces(reader, cancelled):
             digest.update(piece)
             size += len(piece)
-            _write_all(writer, piece)
+            write_all(writer, piece)
         if digest.hexdigest() != source.sha256 or size != source.size:
             raise BlobDamaged
         os.fchmod(writer.fileno(), READ_ONLY)
         os.fsync(writer.fileno())
 
 
-def _write_all(writer: io.FileIO, piece: memoryview) -> None:
+def write_all(writer: io.FileIO, piece: memoryview) -> None:
+    """Write the piece to its end."""
     while piece:
         piece = piece[writer.write(piece) :]
 
@@ -106,6 +133,34 @@ def forget_cached(reader: io.FileIO) -> None:
     """Have what follows read from the disk: what the system remembers of the file may be better than that."""
     with contextlib.suppress(OSError):  # advice that a file system may not take
         os.posix_fadvise(reader.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def gives(
+    layers: Callable[[], Layers],
+    sha256: str,
+    size: int,
+    cancelled: Callable[[], bool] = never,
+    took: Callable[[int], None] = lambda _: None,
+) -> bool:
+    """Whether exactly that content comes out of ``layers``, as ``holds``."""
+    try:
+        for piece in unless(cancelled, layers().verified(sha256, size)):
+            took(len(piece))
+    except BlobDamaged:
+        return False
+    return True
+
+
+def open_unpacked(layers: Layers) -> int:
+    """A descriptor for reading what comes out of ``layers``, compared with nothing: of a temporary file without a
+    name where it lies as patches. ``BlobDamaged`` for what is no patch."""
+    if layers.plain is not None and not layers.patches:
+        return layers.plain()
+    with tempfile.TemporaryFile(buffering=0) as file:
+        for piece in layers.pieces():
+            write_all(file, memoryview(piece))
+        file.seek(0)
+        return os.dup(file.fileno())
 
 
 DAMAGED = "damaged"

@@ -48,7 +48,14 @@ FAILING_SHOWN_MAX = 100
 class Engine:
     """Runs until ``stop`` and survives the absence of everything else. ``files`` calls the files service."""
 
-    def __init__(self, home: Home, blobs: BlobStore, files: Callable[..., Any], verify_days: int = 0) -> None:
+    def __init__(
+        self,
+        home: Home,
+        blobs: BlobStore,
+        files: Callable[..., Any],
+        verify_days: int = 0,
+        compact_after: int | None = None,
+    ) -> None:
         self.home = home
         self.state = STARTING
         self.reason: str | None = None
@@ -56,6 +63,7 @@ class Engine:
         self._files = files
         self._session: Session | None = None
         self._verify_days = verify_days
+        self._compact_after = compact_after
         self._journal_doubted = False
         self._stopping = False
         self._wake = Wake()
@@ -127,7 +135,7 @@ class Engine:
             chain = self._open_chain(tpool.execute(read_place, self.home.root, marker.epoch).copied)
         except Cancelled:
             return
-        session = Session(marker, seal, self._blobs, self._files, chain)
+        session = Session(marker, seal, self._blobs, self._files, chain, self._compact_after)
         if self._stopping:
             return
         self._session = session
@@ -195,6 +203,7 @@ class Engine:
             "repeated": session.copier.repeated if session else 0,
             "reported": place.reported,
             "report_error": session.reporter.error if session else None,
+            "compaction": session.compaction.status() if session else None,
             "cursor_error": session.place_error if session else None,
             **self.verifier.status(),
             "chain": self._chain_head(place.copied),

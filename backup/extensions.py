@@ -30,7 +30,7 @@ class BackupEngine(DependencyProvider):
         settings = Settings.from_config(self.container.config)
         home = Home(settings.backup_dir.absolute(), settings.data_dir.absolute())
         blobs = BlobStore(settings.blob_dir.absolute())
-        self.engine = Engine(home, blobs, self._call_files, settings.verify_days)
+        self.engine = Engine(home, blobs, self._call_files, settings.verify_days, settings.backup_compact_after)
 
     def start(self) -> None:
         self.container.spawn_managed_thread(self.engine.run, identifier="backup_engine")

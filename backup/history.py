@@ -9,6 +9,7 @@ One process writes at a time (see ``home``). Everything here blocks and touches 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -19,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from backup.chain import IDENTITY, leaf
-from backup.content import NO_LINK_ERRORS, READ_ONLY, Source, copy_content, holds, matches, never, set_aside
+from backup.content import NO_LINK_ERRORS, READ_ONLY, Source, copy_content, gives, holds, matches, never, set_aside
 from backup.errors import EntryConflict, MalformedEvent
-from backup.names import content_name, content_prefix, json_name
+from backup.layout import Layout
+from backup.names import COMPACTED_SUFFIX, content_name, content_prefix, json_name
 from docsave_services.contracts import FILE_DELETE, FILE_EVENT_TYPES, FileEvent
 from docsave_services.errors import BlobMissing
 from docsave_services.storage import BlobStore, blob_key
@@ -139,7 +141,13 @@ class History:
 
     def _ensure_content(self, directory: Path, event: FileEvent, cancelled: Callable[[], bool]) -> str | None:
         target = directory / content_name(event["version"], event["at"], event["name"])
-        present = _content_present(directory, event["version"])
+        layout = Layout(directory)
+        if layout.is_thinned(event["version"]):
+            return None
+        if layout.packed(event["version"]):
+            self._require_patch(layout, event, cancelled)
+            return None
+        present = [name for name in layout.files(event["version"]) if name != target.name + COMPACTED_SUFFIX]
         if present:
             if present != [target.name]:
                 raise EntryConflict(f"version {event['version']} has other content: {', '.join(present)}")
@@ -148,6 +156,10 @@ class History:
             fsync_directory(directory)
             return None
         return self._place(event, target, cancelled)
+
+    def _require_patch(self, layout: Layout, event: FileEvent, cancelled: Callable[[], bool]) -> None:
+        if not gives(lambda: layout.layers(event["version"]), event["sha256"], event["size"], cancelled):
+            raise EntryConflict(f"the patch of version {event['version']} does not give the journal's content")
 
     def _place(self, event: FileEvent, target: Path, cancelled: Callable[[], bool]) -> str | None:
         source = Source(lambda: self._blobs.open(event["path"]), event["sha256"], event["size"])
@@ -158,7 +170,8 @@ class History:
         try:
             os.link(item, target)
         except OSError as exc:
-            if exc.errno not in NO_LINK_ERRORS:
+            # ENOENT: compaction of another version has just removed the object.
+            if exc.errno not in NO_LINK_ERRORS and exc.errno != errno.ENOENT:
                 raise
             copy_content(source, target, cancelled)
         else:

@@ -12,7 +12,7 @@ EXTENSION_BYTES_MAX = 32
 """A longer tail after the last dot is not an extension and is cut like the rest."""
 
 COMPACTED_SUFFIX = ".zst"
-"""What compaction appends one day; room for it is kept in every name."""
+"""What compaction appends; room for it is kept in every name."""
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
 _LEADING = re.compile(r"^[-. ]+")
@@ -36,6 +36,16 @@ def version_of_json(name: str) -> int | None:
     """The version whose event a file of that name holds, or None."""
     match = _JSON.fullmatch(name)
     return int(match[1]) if match and json_name(int(match[1])) == name else None
+
+
+def patch_name(version: int) -> str:
+    """The name of the file that says how compaction left the version's content."""
+    return f"{version_label(version)}.patch.json"
+
+
+def thinned_name(version: int) -> str:
+    """The name of the file that says when and why the version's content was given up."""
+    return f"{version_label(version)}.thinned.json"
 
 
 def content_prefix(version: int) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from backup.catalogue import entry_at
 from backup.chain import leaf
 from backup.chain_log import ChainView, Line
-from backup.content import holds, matches, never, pieces, set_aside
+from backup.content import gives, holds, never, pieces, set_aside
 from backup.errors import Cancelled, DirectoryGone, describe
 from backup.history import HISTORY, History
 from backup.verify import Finding, Report
@@ -124,9 +124,7 @@ class Repair:
 
     def _lacks_content(self, entry: FileEvent) -> bool:
         found = entry_at(self._root, entry["user_id"], entry["id"], entry["version"])
-        return found.has_content and (
-            found.content is None or not matches(found.content, entry["sha256"], entry["size"], self._cancelled)
-        )
+        return found.has_content and not gives(found.layers, entry["sha256"], entry["size"], self._cancelled)
 
     def _repair_content(self, finding: Finding) -> str:
         entry = self._entry(finding)
@@ -139,11 +137,11 @@ class Repair:
 
     def _repair_blob(self, finding: Finding) -> str:
         entry = self._entry(finding)
-        content = entry_at(self._root, entry["user_id"], entry["id"], entry["version"]).content
-        if content is None or not matches(content, entry["sha256"], entry["size"], self._cancelled):
+        found = entry_at(self._root, entry["user_id"], entry["id"], entry["version"])
+        if not gives(found.layers, entry["sha256"], entry["size"], self._cancelled):
             raise CannotRepair("the copy is not whole either")
         aside = None
-        with io.FileIO(content) as reader:
+        with io.FileIO(found.open()) as reader:
             staged = self._blobs.stage()
             try:
                 for piece in pieces(reader, self._cancelled):

@@ -101,12 +101,10 @@ def sources_of(root: Path, entry: Entry) -> list[Source]:
     event = entry.event
     if event is None or not entry.has_content:
         return []
-    places = [entry.content, root / OBJECTS / blob_key(event["sha256"])]
-    return [
-        Source(_opener(place), event["sha256"], event["size"])
-        for place in places
-        if place is not None and place.is_file()
-    ]
+    item = root / OBJECTS / blob_key(event["sha256"])
+    own = [entry.open] if entry.content is not None and entry.content.is_file() else []
+    objects = [_opener(item)] if item.is_file() else []
+    return [Source(opened, event["sha256"], event["size"]) for opened in (*own, *objects)]
 
 
 def _opener(place: Path) -> Callable[[], int]:

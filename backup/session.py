@@ -11,6 +11,7 @@ from eventlet.event import Event
 
 from backup.chain import LinkedEvent, Links, identity_hash, link
 from backup.chain_log import ChainWriter, Line
+from backup.compaction import Compaction
 from backup.copier import COPIES_AT_ONCE, Copier
 from backup.errors import DirectoryGone, describe
 from backup.history import History, Written
@@ -38,7 +39,13 @@ class Session:
     ``chain`` reaches up to the place at least."""
 
     def __init__(
-        self, marker: Marker, seal: Seal, blobs: BlobStore, files: Callable[..., Any], chain: ChainWriter
+        self,
+        marker: Marker,
+        seal: Seal,
+        blobs: BlobStore,
+        files: Callable[..., Any],
+        chain: ChainWriter,
+        compact_after: int | None = None,
     ) -> None:
         self.root = seal.path.parent
         self._epoch = marker.epoch
@@ -53,6 +60,7 @@ class Session:
         self._links = Links(self.durable.copied, chain.view.link(self.durable.copied))
         self._lines: dict[int, Line] = {}
         self.copier = Copier(self._write, self._is_safe)
+        self.compaction = Compaction(self.root, compact_after, seal)
         self.reporter = Reporter(lambda **report: files("protected", **report), self._is_reported, self._durable_cursor)
         # From `reported`, not `copied`: what lies between is safe but perhaps unknown to the files service.
         self.reader = JournalReader(self._fetch, self._deliver, Cursor(marker.epoch, self.durable.reported))
@@ -66,13 +74,14 @@ class Session:
         """Work until ``stop``. Raises what made going on impossible: ``CursorExpired``, ``DirectoryGone``, a bug."""
         disturbed = [self._spawn(self.reader.run), self._spawn(self.reporter.run)]
         finishing = [self._spawn(self.copier.work) for _ in range(COPIES_AT_ONCE)]
-        finishing += [self._spawn(self._keep_place), self._spawn(self._sweep)]
+        finishing += [self._spawn(work) for work in (self._keep_place, self._sweep, self.compaction.run)]
         try:
             self._end.wait()
         finally:
             self._stopping = True
             for thread in disturbed:
                 thread.kill()
+            self.compaction.stop()
             self.copier.stop()
             self._moved.ring()
             # Threads of the operating system may still write: nobody else may have the directory before they end.
@@ -116,6 +125,7 @@ class Session:
     def _is_safe(self, event: FileEvent) -> None:
         self._copied.done(event["event_id"])
         self.reporter.add(event)
+        self.compaction.hint(event)
         self._moved.ring()
 
     def _is_reported(self, event_ids: list[int]) -> None:

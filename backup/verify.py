@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from backup.catalogue import Entry, entries_of, file_directories
+from backup.catalogue import Entry, entries_of, entry_at, file_directories
 from backup.chain import Head
 from backup.chain_check import MOVED, ChainCheck
 from backup.chain_log import ENTRIES_LOG, ChainView, Line
-from backup.content import forget_cached, holds, never
+from backup.content import forget_cached, gives, holds, never
 from backup.history import HISTORY
 from backup.names import json_name
 from backup.pace import Pace
@@ -233,21 +233,29 @@ class Verification:
             self.newer[event["event_id"]] = finding
 
     def _check_content(self, entry: Entry, event: FileEvent) -> None:
-        if not entry.has_content:
-            return
-        if entry.content is None:
+        problem = self._content_problem(entry, event)
+        if problem and (fresh := _lies_otherwise_now(entry)):
+            entry, problem = fresh, self._content_problem(fresh, event)
+        if problem and entry.content is None:
             where = entry.path.relative_to(self.root).as_posix()
-            self._add("missing", _finding(entry.file_id, entry.version, where, "content", "the content is missing"))
-            return
-        try:
-            whole = self._is_whole(entry.content, event)
-        except OSError as exc:
-            self._note(entry, entry.content, "content", f"the content cannot be read: {exc.strerror}")
-            return
-        if not whole:
-            self._note(entry, entry.content, "content", "the content does not match its hash")
+            self._add("missing", _finding(entry.file_id, entry.version, where, "content", problem))
+        elif problem and entry.content:
+            self._note(entry, entry.content, "content", problem)
 
-    def _is_whole(self, content: Path, event: FileEvent) -> bool:
+    def _content_problem(self, entry: Entry, event: FileEvent) -> str | None:
+        if not entry.has_content:
+            return None
+        if entry.content is None:
+            return "the content is missing"
+        try:
+            whole = self._is_whole(entry, entry.content, event)
+        except OSError as exc:
+            return f"the content cannot be read: {exc.strerror}"
+        return None if whole else _what_is_wrong(entry)
+
+    def _is_whole(self, entry: Entry, content: Path, event: FileEvent) -> bool:
+        if entry.layout.plain(entry.version) is None:
+            return gives(entry.layers, event["sha256"], event["size"], self._cancelled, self._took)
         status = os.lstat(content)
         inode = (status.st_dev, status.st_ino)
         if self._known.get(inode) == event["sha256"] and status.st_size == event["size"]:
@@ -303,3 +311,26 @@ class Verification:
         if finding["kind"] == "event":
             self._named.add((finding["file_id"], finding["version"]))
         self.report[where].append(finding)
+
+
+def _lies_otherwise_now(entry: Entry) -> Entry | None:
+    """The entry as it is now, if compaction or a rule of retention changed meanwhile how its content lies."""
+    directory = entry.layout.directory
+    fresh = entry_at(directory.parent.parent.parent, int(directory.parent.name), entry.file_id, entry.version)
+    return None if _files(fresh) == _files(entry) and fresh.thinned == entry.thinned else fresh
+
+
+def _files(entry: Entry) -> list[Path]:
+    with contextlib.suppress(BlobDamaged):
+        return entry.layout.way(entry.version)
+    return []
+
+
+def _what_is_wrong(entry: Entry) -> str:
+    try:
+        files = [path.name for path in entry.layout.way(entry.version)]
+    except BlobDamaged as exc:
+        return str(exc)
+    if len(files) < 2:
+        return "the content does not match its hash"
+    return f"the content does not match its hash; it is made of {', '.join(files)}"

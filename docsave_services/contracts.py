@@ -207,6 +207,7 @@ class Version(TypedDict):
     labels: NotRequired[dict[str, str]]
     by: NotRequired[int | None]
     permanent: NotRequired[bool]
+    thinned: NotRequired[bool]
 
 
 class VersionPage(TypedDict):
@@ -217,11 +218,13 @@ class VersionPage(TypedDict):
 
 
 class StoredVersion(Version):
-    """One version with its owner and where its content lies, relative to the backup directory: None for a deletion
-    and for content that is missing."""
+    """One version with its owner and where its content lies, relative to the backup directory: at ``path``, or what
+    ``patches`` make of that one after the other; with patches and no path the first needs nothing before it. Neither
+    for a deletion, and for content that is missing or was thinned."""
 
     user_id: int
     path: str | None
+    patches: NotRequired[list[str]]
 
 
 class BackupState(TypedDict):

@@ -364,6 +364,14 @@ class UploadExpired(DocsaveError):
     title = "Gone"
 
 
+class VersionThinned(DocsaveError):
+    """The content of this version was given up by a rule of retention; its entry in the history stays."""
+
+    code = "version_thinned"
+    status = 410
+    title = "Gone"
+
+
 class UploadLocked(DocsaveError):
     """Another request works on this upload; try again shortly."""
 

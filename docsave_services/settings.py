@@ -43,6 +43,7 @@ class Settings:
     accel_redirect: str = ""
     verify_days: int = 30
     upload_life_seconds: float = 24 * 3600.0
+    backup_compact_after: int | None = 30
     webhook_allow_private: bool = False
 
     @property
@@ -87,6 +88,7 @@ class Settings:
             require_if_match=_switch(text, "require_if_match"),
             accel_redirect=_location(text, "accel_redirect"),
             verify_days=_integer(text, "verify_days", 0, 3650),
+            backup_compact_after=_days_or_never(text, "backup_compact_after"),
             upload_life_seconds=float(_integer(text, "upload_life_seconds", 1, 365 * 24 * 3600)),
             webhook_allow_private=_switch(text, "webhook_allow_private"),
         )
@@ -110,6 +112,15 @@ def _integer(text: Mapping[str, str], key: str, least: int, most: int) -> int:
     if not value.isascii() or not value.isdigit() or not least <= int(value) <= most:
         raise ConfigurationError(f"DOCSAVE_{key.upper()} must be a whole number from {least} to {most}")
     return int(value)
+
+
+def _days_or_never(text: Mapping[str, str], key: str) -> int | None:
+    if text.get(key) == "never":
+        return None
+    try:
+        return _integer(text, key, 0, 100 * 365)
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"{exc}, or never") from exc
 
 
 def _registration(text: Mapping[str, str]) -> Literal["open", "admin"]:

@@ -6,16 +6,26 @@ import contextlib
 import errno
 import os
 import stat
+import tempfile
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import IO, Any
+
+from eventlet import patcher
 
 from docsave_services.contracts import BACKUP_MARKER
-from docsave_services.errors import BlobDamaged, BlobMissing, Unavailable
+from docsave_services.errors import BlobDamaged, BlobMissing, StorageUnavailable, Unavailable
 from docsave_services.log import get_logger
+from docsave_services.storage.patches import Layers
 from docsave_services.storage.reading import part_pieces, verified_pieces
+from gateway_http.limits import UNPACKING_WAIT_SECONDS, UNPACKING_WAITING_MAX
 
 _log = get_logger(__name__)
+
+_threading: Any = patcher.original("threading")
+"""Content is read in threads of the operating system: the locks between them must be theirs."""
 
 _ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _BELOW = _ROOT | os.O_NOFOLLOW
@@ -64,7 +74,7 @@ class BackupView:
 
 @dataclass(frozen=True, slots=True)
 class HistorySource:
-    """The content of a version in the history: at ``path``, with that hash and size in bytes."""
+    """The content of a version in the history: whole at ``path``, with that hash and size in bytes."""
 
     view: BackupView
     path: str
@@ -89,6 +99,92 @@ class HistorySource:
         """The bytes from ``start`` up to ``stop`` (exclusive), as ``part_pieces`` gives them."""
         with _reading():
             yield from part_pieces(lambda: self.view.open(self.path), self.size, start, stop)
+
+
+@dataclass(frozen=True, slots=True)
+class PatchedSource:
+    """The content of a version that compaction made a patch of: what ``patches`` make of ``path``, or, without it, of
+    nothing. It is unpacked into a file without a name in ``scratch`` and sent from there, however slow the client is.
+    """
+
+    view: BackupView
+    path: str | None
+    patches: tuple[str, ...]
+    sha256: str
+    size: int
+    scratch: Path
+
+    def check(self) -> None:
+        """Look whether all is there that the content is made of, without reading it."""
+        for path in (*([] if self.path is None else [self.path]), *self.patches):
+            os.close(self.view.open(path))
+
+    def whole(self) -> Generator[bytes, None, None]:
+        """All of it; it has matched its hash before the first piece is sent."""
+        return self.part(0, self.size)
+
+    def part(self, start: int, stop: int) -> Generator[bytes, None, None]:
+        """The bytes from ``start`` up to ``stop`` (exclusive) of content that matched its hash."""
+        with _reading(), self._unpacked() as file:
+            yield from part_pieces(lambda: os.dup(file.fileno()), self.size, start, stop)
+
+    def _unpacked(self) -> IO[bytes]:
+        first = None if self.path is None else partial(self.view.open, self.path)
+        layers = Layers(first, tuple(partial(self.view.open, path) for path in self.patches))
+        with UNPACKING.turn(), contextlib.ExitStack() as undo:
+            file = undo.enter_context(_scratch_file(self.scratch))
+            for piece in layers.verified(self.sha256, self.size):
+                _keep(file, piece)
+            undo.pop_all()
+        return file
+
+
+class Turns:
+    """One at a time unpacks, few wait: each holds some 200 MB of memory at most, and a thread that others need."""
+
+    def __init__(self, waiting_max: int, seconds_max: float) -> None:
+        self._places = _threading.BoundedSemaphore(1 + waiting_max)
+        self._turn = _threading.Lock()
+        self._seconds = seconds_max
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for one's turn; ``Unavailable`` where too many wait, or it takes too long."""
+        if not self._places.acquire(blocking=False):
+            raise Unavailable("Too many earlier versions are being unpacked; try again shortly")
+        try:
+            if not self._turn.acquire(timeout=self._seconds):
+                raise Unavailable("Earlier versions take long to unpack at the moment; try again shortly")
+            try:
+                yield
+            finally:
+                self._turn.release()
+        finally:
+            self._places.release()
+
+
+UNPACKING = Turns(UNPACKING_WAITING_MAX, UNPACKING_WAIT_SECONDS)
+
+
+def _scratch_file(directory: Path) -> IO[bytes]:
+    try:
+        return tempfile.TemporaryFile(buffering=0, dir=directory)
+    except OSError as exc:
+        raise _unwritable(exc) from exc
+
+
+def _keep(file: IO[bytes], piece: bytes) -> None:
+    left = memoryview(piece)
+    try:
+        while left:
+            left = left[file.write(left) :]
+    except OSError as exc:
+        raise _unwritable(exc) from exc
+
+
+def _unwritable(error: OSError) -> StorageUnavailable:
+    _log.error("storage_failed", error=str(error))
+    return StorageUnavailable()
 
 
 def _names(path: str) -> list[str]:

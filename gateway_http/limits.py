@@ -116,6 +116,11 @@ RUNNING_HASHES_MAX = 10_000
 STORE_THREADS = 64
 """Calls into the blob store at once: writes that wait for a slow disk must not use up all and keep reads waiting."""
 
+UNPACKING_WAITING_MAX = 8
+"""Requests for earlier versions that lie as patches which may wait for their turn: one at a time is unpacked."""
+
+UNPACKING_WAIT_SECONDS = 10.0
+
 ACCEPT_BACKLOG = 1024
 """Connections the kernel holds for us while we are busy."""
 

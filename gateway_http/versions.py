@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from docsave_services.contracts import BACKUP, FILE_DELETE, StoredFile, StoredVersion, VersionPage
-from docsave_services.errors import BlobMissing, NotFound, Unavailable
+from docsave_services.errors import BlobMissing, NotFound, Unavailable, VersionThinned
 from docsave_services.nameko_ext import DeadlineRpc, RpcCaller
 from docsave_services.settings import Settings
 from docsave_services.storage import BlobStore, blob_key
-from gateway_http.backup_view import BackupView, HistorySource
+from gateway_http.backup_view import BackupView, HistorySource, PatchedSource
 from gateway_http.blob_access import BlobWriter, in_thread
-from gateway_http.content import Content
+from gateway_http.content import Content, Source
 from gateway_http.outflow import Outflow, damaged
 from gateway_http.schemas import ProofQuery, VersionListQuery
 
@@ -25,9 +26,10 @@ class Versions:
     While the backup service or its directory is away, ``Unavailable``.
     """
 
-    def __init__(self, call: RpcCaller, view: BackupView) -> None:
+    def __init__(self, call: RpcCaller, view: BackupView, scratch: Path) -> None:
         self._call = call
         self._view = view
+        self._scratch = scratch
 
     def page(self, file: StoredFile, query: VersionListQuery) -> dict[str, Any]:
         """Versions, newest first; none yet for a file whose first copy is still to be made."""
@@ -48,6 +50,8 @@ class Versions:
             raise NotFound("There is no such version")
         if version["event"] == FILE_DELETE:
             raise NotFound("This version is a deletion: it has no content")
+        if version.get("thinned"):
+            raise VersionThinned
         return version
 
     def proof(self, file: StoredFile, number: int, query: ProofQuery) -> dict[str, Any]:
@@ -60,7 +64,7 @@ class Versions:
     def content(self, file: StoredFile, version: StoredVersion) -> Content:
         """What the version's bytes are sent as."""
         label = f"file {file['id']} version {version['version']} in the backup"
-        if version["path"] is None:
+        if version["path"] is None and not version.get("patches"):
             raise damaged(label)
         return Content(
             name=version["name"],
@@ -70,8 +74,14 @@ class Versions:
             version=version["version"],
             modified=datetime.fromisoformat(version["at"]),
             label=label,
-            source=HistorySource(self._view, version["path"], version["sha256"], version["size"]),
+            source=self._source(version),
         )
+
+    def _source(self, version: StoredVersion) -> Source:
+        path, patches, sha256, size = version["path"], version.get("patches"), version["sha256"], version["size"]
+        if path and not patches:
+            return HistorySource(self._view, path, sha256, size)
+        return PatchedSource(self._view, path, tuple(patches or ()), sha256, size, self._scratch)
 
     def put_back(self, store: BlobStore, content: Content) -> None:
         """See to it that the blob store has ``content``, durable: the sweeper may have taken it away."""
@@ -114,7 +124,9 @@ class VersionsProvider(DeadlineRpc):
 
     def setup(self) -> None:
         super().setup()
-        self._view = BackupView(Settings.from_config(self.container.config).backup_dir.absolute())
+        settings = Settings.from_config(self.container.config)
+        self._view = BackupView(settings.backup_dir.absolute())
+        self._scratch = BlobStore(settings.blob_dir.absolute()).staging
 
     def get_dependency(self, worker_ctx: Any) -> Versions:  # type: ignore[override] # what routes use it for
-        return Versions(super().get_dependency(worker_ctx), self._view)
+        return Versions(super().get_dependency(worker_ctx), self._view, self._scratch)

@@ -91,8 +91,9 @@ def _service_class(stand_in: StandInFiles) -> type:
 class BackupProcess:
     """``backup.service:Backup`` as a process of its own; ``home`` holds ``backups`` and ``store`` (the data)."""
 
-    def __init__(self, amqp_uri: str, home: Path, number: int = 0) -> None:
+    def __init__(self, amqp_uri: str, home: Path, number: int = 0, **settings: str) -> None:
         self.amqp_uri = amqp_uri
+        self.settings = settings
         self.root = home / "backups"
         self.data = home / "store"
         self._log = home / f"backup-{number}.log"
@@ -106,6 +107,7 @@ class BackupProcess:
             "DOCSAVE_DATA_DIR": str(self.data),
             "DOCSAVE_BACKUP_DIR": str(self.root),
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+            **self.settings,
         }
         command = [nameko, "run", "--config", str(ROOT / "config.yml"), "backup.service:Backup"]
         self.program = Program(command, self._log, environment)

@@ -8,14 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from backports import zstd
 
 from docsave_services.contracts import BACKUP_MARKER, StoredFile, StoredVersion
-from docsave_services.errors import BlobDamaged, BlobMissing, NotFound, RpcTimeout, Unavailable
-from gateway_http.backup_view import BackupView, HistorySource
+from docsave_services.errors import (
+    BlobDamaged,
+    BlobMissing,
+    NotFound,
+    RpcTimeout,
+    StorageUnavailable,
+    Unavailable,
+    VersionThinned,
+)
+from gateway_http.backup_view import BackupView, HistorySource, PatchedSource, Turns
 from gateway_http.schemas import VersionListQuery
 from gateway_http.versions import Versions
 
 CONTENT = os.urandom(1024 * 1024 + 5)
+OLDER = CONTENT[:5000] + b"an older version" + CONTENT[5000:-7]
 WHERE = "history/3/7/v000001_20261124T101500Z_a.txt"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
@@ -147,7 +157,7 @@ def versions(root: Path, answer: Any) -> Versions:
             raise answer
         return answer
 
-    return Versions(call, BackupView(root))  # type: ignore[arg-type]
+    return Versions(call, BackupView(root), root)  # type: ignore[arg-type]
 
 
 def find(root: Path, answer: Any, number: int = 1) -> StoredVersion:
@@ -181,3 +191,66 @@ def test_a_backup_that_does_not_answer_is_unavailable(root: Path) -> None:
         assert caught.value.code == "unavailable"
         with pytest.raises(Unavailable):
             versions(root, error).page(FILE, VersionListQuery())
+
+
+@pytest.fixture
+def patched(root: Path, tmp_path: Path) -> PatchedSource:
+    """A version that lies as a patch against the one at ``WHERE``."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    patch = zstd.compress(OLDER, zstd_dict=zstd.ZstdDict(CONTENT, is_raw=True).as_prefix)
+    (root / f"{WHERE}.zst").write_bytes(patch)
+    sha256 = hashlib.sha256(OLDER).hexdigest()
+    return PatchedSource(BackupView(root), WHERE, (f"{WHERE}.zst",), sha256, len(OLDER), scratch)
+
+
+def test_a_patched_version_is_sent_whole_and_in_part(patched: PatchedSource) -> None:
+    """The exact bytes, from a file that leaves nothing behind."""
+    patched.check()
+    assert b"".join(patched.whole()) == OLDER
+    assert b"".join(patched.part(5, 4000)) == OLDER[5:4000]
+    assert b"".join(patched.part(len(OLDER) - 1, len(OLDER))) == OLDER[-1:]
+    assert list(patched.scratch.iterdir()) == []
+
+
+def test_damage_anywhere_is_an_error_before_the_first_byte(patched: PatchedSource, root: Path) -> None:
+    """Also for a part: it was all unpacked and compared."""
+    (root / WHERE).write_bytes(bytes(1) + CONTENT[1:])
+    for pieces in (patched.whole(), patched.part(0, 5)):
+        with pytest.raises(BlobDamaged):
+            next(pieces)
+    (root / WHERE).unlink()
+    with pytest.raises(BlobMissing):
+        patched.check()
+    with pytest.raises(BlobMissing):
+        next(patched.whole())
+
+
+def test_a_full_data_disk_is_said_so(patched: PatchedSource) -> None:
+    """Not that the backup could not be read."""
+    patched.scratch.rmdir()
+    with pytest.raises(StorageUnavailable):
+        next(patched.whole())
+
+
+def test_few_wait_for_their_turn_to_unpack() -> None:
+    """More are sent away at once, and those who wait in vain after a time; then the turn is free again."""
+    for waiting_max, why in [(0, "Too many"), (1, "take long")]:
+        turns = Turns(waiting_max, seconds_max=0.01)
+        with turns.turn():
+            assert _is_refused(turns, why)
+        assert not _is_refused(turns, "")
+
+
+def _is_refused(turns: Turns, why: str) -> bool:
+    try:
+        with turns.turn():
+            return False
+    except Unavailable as exc:
+        return why in exc.detail
+
+
+def test_thinned_content_is_gone(root: Path) -> None:
+    """410, with the reason."""
+    with pytest.raises(VersionThinned):
+        find(root, {**VERSION, "thinned": True})

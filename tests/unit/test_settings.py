@@ -43,6 +43,14 @@ def test_the_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -
     assert settings.max_file_bytes == 5 * 1024**3
     assert (settings.secret_key, settings.admin_password) == ("", "")
     assert (settings.sweep_grace_hours, settings.trash_days) == (24, 0)
+    assert settings.backup_compact_after == 30
+
+
+def test_compaction_may_be_at_once_or_never(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number of days, 0 among them, or the word."""
+    for value, days in [("0", 0), ("365", 365), ("never", None)]:
+        config = load(monkeypatch, DOCSAVE_BACKUP_COMPACT_AFTER=value)
+        assert Settings.from_config(config).backup_compact_after == days
 
 
 def test_values_are_taken_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +69,7 @@ def test_values_are_taken_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
         ("DOCSAVE_TRUSTED_PROXIES", "10.0.0.1/8"), ("DOCSAVE_ACCEL_REDIRECT", "/_blobs"),
         ("DOCSAVE_ACCEL_REDIRECT", "http://other/"), ("DOCSAVE_ACCEL_REDIRECT", "/../"),
         ("DOCSAVE_REQUIRE_IF_MATCH", "yes"), ("DOCSAVE_SWEEP_GRACE_HOURS", "0"), ("DOCSAVE_TRASH_DAYS", "-1"),
+        ("DOCSAVE_BACKUP_COMPACT_AFTER", "-1"), ("DOCSAVE_BACKUP_COMPACT_AFTER", "sometimes"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
