@@ -140,7 +140,7 @@ class PatchedSource:
 
 
 class Turns:
-    """One at a time unpacks, few wait: each holds some 200 MB of memory at most, and a thread that others need."""
+    """One at a time unpacks, few wait: each holds some 270 MB of memory at most, and a thread that others need."""
 
     def __init__(self, waiting_max: int, seconds_max: float) -> None:
         self._places = _threading.BoundedSemaphore(1 + waiting_max)
