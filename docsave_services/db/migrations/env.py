@@ -11,7 +11,14 @@ if connection is None:
 
     connection = make_engine(context.config.get_main_option("sqlalchemy.url") or "").connect()
 
-context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+# Alembic thinks that SQLite cannot change tables in a transaction. It can: all migrations together, or none, and nobody
+# else begins with the same ones meanwhile.
+context.configure(
+    connection=connection,
+    target_metadata=Base.metadata,
+    render_as_batch=True,
+    transactional_ddl=True if connection.dialect.name == "sqlite" else None,
+)
 with context.begin_transaction():
     context.run_migrations()
 connection.commit()
