@@ -50,6 +50,7 @@ def hasty(broker, journal, accounts, tmp_path):
             "upload_life_seconds": 60,
             "sweep_grace_hours": 24,
             "trash_days": 0,
+            "backup_compact_after": "never",
             "secret_key": SECRET,
         },
     }
