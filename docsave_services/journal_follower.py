@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import eventlet
 
@@ -12,7 +13,6 @@ from docsave_services.domain.cursor import Cursor
 from docsave_services.errors import CursorExpired, DocsaveError
 from docsave_services.journal_reader import JournalReader
 from docsave_services.log import get_logger
-from docsave_services.nameko_ext import RpcCaller
 
 _log = get_logger(__name__)
 
@@ -31,7 +31,7 @@ class JournalFollower:
 
     def __init__(
         self,
-        files: RpcCaller,
+        files: Callable[..., Any],
         deliver: Callable[[list[FileEvent]], None],
         began: Callable[[Cursor], None],
         replaced: Callable[[], None],

@@ -58,7 +58,7 @@ class Watcher(Protocol):
 
     def has_room_for(self, address: str) -> bool:
         """Whether that address may open one more transport."""
-        raise NotImplementedError
+        ...
 
     def opened(self, eio_sid: str, address: str) -> None:
         """A transport is open; nobody has said who they are."""

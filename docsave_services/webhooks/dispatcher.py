@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import eventlet
 
-from docsave_services.contracts import ChangesPage, FileEvent, WebhookNews
+from docsave_services.contracts import FileEvent, WebhookNews
 from docsave_services.db.transactions import Transactions
 from docsave_services.domain.cursor import Cursor
-from docsave_services.errors import CursorExpired, DocsaveError
-from docsave_services.journal_reader import JournalReader
+from docsave_services.errors import DocsaveError
+from docsave_services.journal_follower import JournalFollower
 from docsave_services.log import get_logger
 from docsave_services.wake import Wake
 from docsave_services.webhooks.claims import Claim, release, take
@@ -19,15 +19,12 @@ from docsave_services.webhooks.courier import Courier
 from docsave_services.webhooks.endpoints import Rules
 from docsave_services.webhooks.lanes import Lanes
 from docsave_services.webhooks.limits import LOOK_SECONDS, PLACES_SECONDS, STOP_SECONDS
-from docsave_services.webhooks.places import head_of
 from docsave_services.webhooks.recorder import Recorder, write_places
 from docsave_services.webhooks.requests import Requests
 from docsave_services.webhooks.sender import Line, Resolve, resolve
 from docsave_services.webhooks.tail import Tail
 
 _log = get_logger(__name__)
-
-FIRST_PAUSE_SECONDS = 0.5
 
 
 class Dispatcher:
@@ -53,7 +50,7 @@ class Dispatcher:
         self._tail = Tail(files)
         self._recorder = Recorder(transactions, holder, self._lost, self._tell)
         self._requests = Requests(transactions, files)
-        self._reader: JournalReader | None = None
+        self._journal = JournalFollower(files, self._tail.deliver, self._tail.begin, lambda: None)
         self._couriers: dict[int, Courier] = {}
         self._ending: set[int] = set()
         self._wake = Wake()
@@ -67,8 +64,7 @@ class Dispatcher:
 
     def offer(self, event: FileEvent) -> None:
         """An event from the bus."""
-        if self._reader is not None:
-            self._reader.offer(event)
+        self._journal.offer(event)
 
     def look(self) -> None:
         """Something about endpoints may have changed."""
@@ -76,7 +72,7 @@ class Dispatcher:
 
     def run(self) -> None:
         """Deliver until ``stop``. Raises what ended a part of it: then nothing would be delivered or written down."""
-        work = (self._recorder.run, self._read_journal, self._keep_places)
+        work = (self._recorder.run, self._journal.run, self._keep_places)
         for each in work:
             eventlet.spawn(self._watch, each)
         while not self._stopped:
@@ -91,8 +87,7 @@ class Dispatcher:
     def stop(self) -> None:
         """Let deliveries under way end, for ``STOP_SECONDS``; write down what was delivered; give the leases back."""
         self._stopped = True
-        if self._reader is not None:
-            self._reader.stop()
+        self._journal.stop()
         for courier in self._couriers.values():
             courier.stop()
         self._wake.ring()
@@ -165,24 +160,6 @@ class Dispatcher:
 
     def _open_line(self, url: str) -> Line:
         return Line(url, self._rules.allow_private, self._find)
-
-    def _read_journal(self) -> None:
-        while not self._stopped:
-            try:
-                head = head_of(self._files)
-            except DocsaveError as exc:
-                _log.warning("journal_head_unknown", error=exc.code)
-                eventlet.sleep(FIRST_PAUSE_SECONDS)
-                continue
-            self._tail.begin(head)
-            self._reader = JournalReader(self._fetch, self._tail.deliver, head)
-            try:
-                self._reader.run()
-            except CursorExpired:
-                _log.warning("journal_replaced", cursor=str(self._reader.cursor))
-
-    def _fetch(self, since: str, limit: int) -> ChangesPage:
-        return cast(ChangesPage, self._files("changes", since=since, limit=limit))
 
     def _keep_places(self) -> None:
         """Write down how far those are that had nothing to deliver: it is their lag, and spares reading it again."""
