@@ -2,7 +2,7 @@
 .POSIX:
 
 TEST_GROUPS = test-integration-a-f test-integration-g test-integration-h-n test-e2e-and-unit test-integration-o-z test-faults
-.PHONY: requirements run test faults soak bench $(TEST_GROUPS) lint format asyncapi shell accounts restore rebuild drill verify lock secrets clean broker-program test-programs
+.PHONY: requirements run test faults soak bench $(TEST_GROUPS) lint format asyncapi assets shell accounts restore rebuild drill verify lock secrets clean broker-program test-programs
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -62,6 +62,10 @@ format: $(VENV)/dev.stamp
 # The events as an AsyncAPI document; a test says when it is out of date.
 asyncapi: $(VENV)/run.stamp
 	@PYTHONWARNINGS=ignore $(BIN)/python -m notifier_bridge.asyncapi > docs/asyncapi.json
+
+# What pages load from npm packages, copied into the repository; a test says when it is out of date.
+assets: node_modules/.stamp
+	@sh deploy/vendor-assets.sh
 
 # Nameko's shell on the running system: n.rpc.files.list(user_id=1)
 shell: $(VENV)/run.stamp
@@ -123,7 +127,7 @@ $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
 
 node_modules/.stamp: package-lock.json
 	@sh deploy/install-packages.sh node:nodejs npm:npm
-	@npm ci --silent
+	@npm ci --silent --ignore-scripts
 	@touch $@
 
 broker-program:

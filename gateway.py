@@ -73,6 +73,7 @@ from gateway_http.schemas import (
     UserPatchByAdmin,
     VersionListQuery,
 )
+from gateway_http.static_files import StaticFiles, StaticFilesProvider
 from gateway_http.tus.uploads import Uploads, UploadsProvider
 from gateway_http.upload import receive_content, receive_new_file
 from gateway_http.versions import VersionsProvider
@@ -106,6 +107,7 @@ class Gateway:
     uploads: Uploads = UploadsProvider()
     webhooks: Webhooks = WebhooksProvider()
     readiness: Readiness = ReadinessProvider()
+    static: StaticFiles = StaticFilesProvider()
 
     @event_handler(USERS, REVOKED, handler_type=BROADCAST, reliable_delivery=False)
     def revoked(self, item: Revocation) -> None:
@@ -421,3 +423,8 @@ class Gateway:
     def ready(self, request: GatewayRequest) -> Response:
         """Everything the API needs answers."""
         return self.readiness.report()
+
+    @route("GET", "/static/<path:path>", Access.PUBLIC)
+    def get_static_file(self, request: GatewayRequest, path: str) -> Response:
+        """A file that the gateway's own pages load."""
+        return self.static.answer(request, path)
