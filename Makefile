@@ -134,4 +134,4 @@ broker-program:
 	@[ -n "$${DOCSAVE_AMQP_URI:-}$${DOCSAVE_AMQP_URI_FILE:-}" ] || sh deploy/install-packages.sh rabbitmq-server:rabbitmq-server
 
 test-programs:
-	@sh deploy/install-packages.sh rabbitmq-server:rabbitmq-server mariadbd:mariadb-server nginx:nginx-light zstd:zstd chromium:chromium strace:strace faketime:faketime
+	@sh deploy/install-packages.sh rabbitmq-server:rabbitmq-server mariadbd:mariadb-server nginx:nginx-light zstd:zstd chromium:chromium strace:strace faketime:faketime systemd-analyze:systemd

@@ -20,7 +20,10 @@ _LOCK_SECONDS = 60
 
 
 def upgrade(db_uri: str) -> None:
-    """Apply the missing migrations. Two processes at once are safe: one works, the other finds it done."""
+    """Apply the missing migrations. Two processes at once are safe: one works, the other finds it done.
+
+    The schema of a newer release is left as it is: migrations only add, so this release works with it.
+    """
     engine = make_engine(db_uri)
     try:
         with _connected(engine) as connection:
@@ -34,22 +37,34 @@ def upgrade(db_uri: str) -> None:
                 # DDL commits by itself in MySQL, so a transaction's lock would not hold: a named one does.
                 _take_named_lock(connection)
             config = _config()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            if not _is_newer(_revision(connection), config):
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
             connection.commit()
     finally:
         engine.dispose()
 
 
-def at_head(db_uri: str) -> bool:
-    """Whether the newest migration has been applied. Raises SQLAlchemy's error when the database does not answer."""
+def is_ready(db_uri: str) -> bool:
+    """Whether every migration of this release has been applied, or of a newer one: then old and new processes run side
+    by side, and a release can be taken back. Raises SQLAlchemy's error when the database does not answer."""
     engine = make_engine(db_uri)
     try:
         with engine.connect() as connection:
-            current = MigrationContext.configure(connection).get_current_revision()
-            return current == ScriptDirectory.from_config(_config()).get_current_head()
+            current, config = _revision(connection), _config()
+            return current == ScriptDirectory.from_config(config).get_current_head() or _is_newer(current, config)
     finally:
         engine.dispose()
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _is_newer(revision: str | None, config: Config) -> bool:
+    """Whether the database was migrated by a release that knows more than this one."""
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    return revision is not None and revision not in known
 
 
 def _connected(engine: Engine) -> Connection:

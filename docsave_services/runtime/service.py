@@ -76,7 +76,7 @@ def _schema_is_ready(resolved: dict[str, str]) -> bool:
     from docsave_services.db import migrate
 
     try:
-        return migrate.at_head(database_uri(resolved))
+        return migrate.is_ready(database_uri(resolved))
     except SQLAlchemyError:
         return False  # not there yet; the deadline bounds the waiting
 

@@ -9,6 +9,7 @@ from typing import Any
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, column, insert, inspect, select, table, text
 
 from docsave_services.db import migrate
@@ -21,9 +22,9 @@ from tests.support.mariadb import MariaDb
 
 def test_migrations_and_models_agree(database_uri: str) -> None:
     """Nothing is missing and nothing too much."""
-    assert migrate.at_head(database_uri) is False
+    assert migrate.is_ready(database_uri) is False
     migrate.upgrade(database_uri)
-    assert migrate.at_head(database_uri) is True
+    assert migrate.is_ready(database_uri) is True
     engine = make_engine(database_uri)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
@@ -55,6 +56,51 @@ def test_migrating_again_changes_nothing(database_uri: str) -> None:
     engine.dispose()
 
 
+def test_each_migration_only_adds(database_uri: str) -> None:
+    """No table or column goes, and new columns need no value: processes of the release before go on while the schema is
+    already the next one."""
+    engine = make_engine(database_uri)
+    config = migrate._config()
+    revisions = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()][::-1]
+    before: dict[tuple[str, str], bool] = {}
+    try:
+        with engine.connect() as connection:
+            config.attributes["connection"] = connection
+            for revision in revisions:
+                command.upgrade(config, revision)
+                connection.commit()
+                after = _columns(connection)
+                tables = {table for table, _ in before}
+                assert set(before) <= set(after), revision
+                assert [key for key in set(after) - set(before) if key[0] in tables and after[key]] == [], revision
+                before = after
+    finally:
+        engine.dispose()
+
+
+def _columns(connection: Connection) -> dict[tuple[str, str], bool]:
+    """Every column, and whether a row cannot be written without naming it."""
+    found = inspect(connection)
+    return {
+        (table, column["name"]): not column["nullable"] and column["default"] is None
+        for table in found.get_table_names()
+        for column in found.get_columns(table)
+    }
+
+
+def test_the_schema_of_a_newer_release_is_good_and_left_alone(database_uri: str) -> None:
+    """A release that is taken back finds the newer schema, changes nothing, and works with it."""
+    migrate.upgrade(database_uri)
+    engine = make_engine(database_uri)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert migrate.is_ready(database_uri)
+    migrate.upgrade(database_uri)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "9999"
+    engine.dispose()
+
+
 def test_two_migrations_at_once_are_safe(database_uri: str) -> None:
     """One works, the other waits and finds it done."""
     code = "import sys; from docsave_services.db import migrate; migrate.upgrade(sys.argv[1])"
@@ -62,7 +108,7 @@ def test_two_migrations_at_once_are_safe(database_uri: str) -> None:
     processes = [subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     results = [(p.communicate(timeout=60)[1], p.returncode) for p in processes]
     assert [code for _, code in results] == [0, 0, 0], results
-    assert migrate.at_head(database_uri)
+    assert migrate.is_ready(database_uri)
 
 
 def test_sqlite_is_set_up_to_be_durable(database_uri: str) -> None:
@@ -89,7 +135,7 @@ def test_a_database_that_allows_no_triggers_is_migrated_all_the_same(mariadb: Ma
     try:
         ordinary = uri.replace("//root@", "//ordinary@")
         migrate.upgrade(ordinary)
-        assert migrate.at_head(ordinary)
+        assert migrate.is_ready(ordinary)
         with root.connect() as connection:
             assert "audit_entry" in inspect(connection).get_table_names()
             assert connection.exec_driver_sql(f"SHOW TRIGGERS FROM `{database}`").all() == []
