@@ -55,15 +55,18 @@ from gateway_http.schemas import (
     ChangesQuery,
     Credentials,
     DeleteQuery,
+    DeliveryListQuery,
     FileFields,
     FileListQuery,
     FilePatch,
     FolderListQuery,
     NewApiKey,
     NewUser,
+    NewWebhook,
     Operations,
     PastFileQuery,
     ProofQuery,
+    Redelivery,
     ReferenceListQuery,
     RefreshToken,
     RestoreOrder,
@@ -72,19 +75,14 @@ from gateway_http.schemas import (
     UserPatch,
     UserPatchByAdmin,
     VersionListQuery,
+    WebhookListQuery,
+    WebhookPatch,
 )
 from gateway_http.static_files import StaticFiles, StaticFilesProvider
 from gateway_http.tus.uploads import Uploads, UploadsProvider
 from gateway_http.upload import receive_content, receive_new_file
 from gateway_http.versions import VersionsProvider
 from gateway_http.webhook_calls import Webhooks, WebhooksProvider, accepted
-from gateway_http.webhook_schemas import (
-    DeliveryListQuery,
-    NewWebhook,
-    Redelivery,
-    WebhookListQuery,
-    WebhookPatch,
-)
 
 
 class Gateway:

@@ -12,7 +12,7 @@ from docsave_services.nameko_ext import DeadlineRpc, RpcCaller
 from docsave_services.tokens import Identity
 from gateway_http.request import GatewayRequest
 from gateway_http.responses import json_response
-from gateway_http.webhook_schemas import NewWebhook, Redelivery, WebhookListQuery, WebhookPatch
+from gateway_http.schemas import NewWebhook, Redelivery, WebhookListQuery, WebhookPatch
 
 
 class Webhooks:

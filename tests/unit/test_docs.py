@@ -34,7 +34,7 @@ def _settings_table() -> dict[str, str]:
 
 def _errors(base: type[DocsaveError] = DocsaveError) -> Iterator[type[DocsaveError]]:
     for error in base.__subclasses__():
-        if error.__module__ == DocsaveError.__module__:
+        if error.__module__.startswith("docsave_services.errors"):
             yield error
             yield from _errors(error)
 

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from docsave_services.contracts import FILE_EVENT_TYPES
-from docsave_services.domain.filters import LABEL_FILTERS_MAX, label_filter_problem
+from docsave_services.domain.filters import LABEL_FILTERS_MAX
 from docsave_services.domain.references import system_problem
 from docsave_services.domain.webhook_targets import URL_CHARACTERS_MAX
-from gateway_http.schemas import STRICT, FileId, FolderPath, good, whole_number
+from gateway_http.schemas import _shapes as shapes
+from gateway_http.schemas._kinds import FileId, FolderPath, LabelFilter, Limit, good, whole_number
+from gateway_http.schemas._reading import STRICT, SomeChange, Strict
 
 EventTypes = Annotated[
-    list[Literal["File_create", "File_update", "File_delete"]], Field(min_length=1, max_length=len(FILE_EVENT_TYPES))
+    list[Literal["File_create", "File_update", "File_delete"]],
+    Field(min_length=1, max_length=len(FILE_EVENT_TYPES)),
+    shapes.EACH_ONCE,
 ]
-LabelFilters = Annotated[list[Annotated[str, good(label_filter_problem)]], Field(max_length=LABEL_FILTERS_MAX)]
+LabelFilters = Annotated[list[LabelFilter], Field(max_length=LABEL_FILTERS_MAX)]
 Url = Annotated[str, Field(min_length=1, max_length=URL_CHARACTERS_MAX)]
-Description = Annotated[str, Field(max_length=255)]
-System = Annotated[str, good(system_problem)] | None
+Description = Annotated[str, Field(max_length=255), shapes.LINE]
+System = Annotated[str, good(system_problem), shapes.LABEL] | None
 
 
-class _Fields(BaseModel):
+class _Fields(Strict):
     """What may be set of a webhook. ``labels`` are filters such as ``crm.deal=42``."""
-
-    model_config = STRICT
 
     description: Description = ""
     events: EventTypes = ["File_create", "File_update", "File_delete"]
@@ -39,47 +41,37 @@ class NewWebhook(_Fields):
     """``POST /webhooks``. ``since`` is a cursor: what came after it is delivered first."""
 
     url: Url
-    since: Annotated[str, Field(max_length=100)] | None = None
+    since: Annotated[str, Field(max_length=100), shapes.CURSOR] | None = None
 
 
-class WebhookPatch(_Fields):
+class WebhookPatch(_Fields, SomeChange):
     """``PATCH /webhooks/{id}``: what is not sent stays as it is. ``state`` pauses and resumes."""
 
     url: Url = ""
 
-    @model_validator(mode="after")
-    def _not_empty(self) -> Self:
-        if not self.model_fields_set:
-            raise ValueError("must have at least one field to change")
-        return self
 
-
-class WebhookListQuery(BaseModel):
+class WebhookListQuery(Strict):
     """``GET /webhooks``. ``user_id`` is for administrators: another account's id, or ``all``."""
 
-    model_config = STRICT
-
-    limit: Annotated[int, BeforeValidator(whole_number), Field(ge=1, le=1000)] = 100
+    limit: Limit = 100
     after: Annotated[str, Field(max_length=100)] | None = None
     user_id: Literal["all"] | Annotated[FileId, BeforeValidator(whole_number)] | None = None
 
 
-class DeliveryListQuery(BaseModel):
+class DeliveryListQuery(Strict):
     """``GET /webhooks/{id}/deliveries``: newest first."""
 
-    model_config = STRICT
-
-    limit: Annotated[int, BeforeValidator(whole_number), Field(ge=1, le=1000)] = 100
+    limit: Limit = 100
     after: Annotated[str, Field(max_length=100)] | None = None
 
 
-class Redelivery(BaseModel):
+class Redelivery(Strict):
     """``POST /webhooks/{id}/redeliver``: one event once more, or everything after a cursor."""
 
-    model_config = STRICT
+    model_config = STRICT | ConfigDict(json_schema_extra={"anyOf": shapes.one_of("event_id", "since")})
 
     event_id: Annotated[int, Field(ge=1, lt=2**63)] | None = None
-    since: Annotated[str, Field(max_length=100)] | None = None
+    since: Annotated[str, Field(max_length=100), shapes.CURSOR] | None = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

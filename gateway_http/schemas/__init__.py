@@ -1,0 +1,83 @@
+"""What requests may contain. Strict: a field that is not named here is refused, nothing is converted in silence."""
+
+from gateway_http.schemas._accounts import (
+    AuditQuery,
+    Credentials,
+    NewApiKey,
+    NewUser,
+    RefreshToken,
+    UserListQuery,
+    UserPatch,
+    UserPatchByAdmin,
+)
+from gateway_http.schemas._documents import (
+    FILE_FIELDS,
+    WITH_AT,
+    ArchiveQuery,
+    DeleteQuery,
+    FileFields,
+    FileListQuery,
+    FilePatch,
+    FolderListQuery,
+    ReferenceListQuery,
+    UploadQuery,
+)
+from gateway_http.schemas._history import (
+    ChangesQuery,
+    PastFileQuery,
+    ProofQuery,
+    RestoreOrder,
+    RestoreScope,
+    VersionListQuery,
+)
+from gateway_http.schemas._kinds import FileId, FileName, FolderPath, LabelFilter, Labels, Moment, Place
+from gateway_http.schemas._operations import OPERATIONS, Operations
+from gateway_http.schemas._reading import Patch, SomeChange, Strict, list_fields, query_fields, validated
+from gateway_http.schemas._webhooks import DeliveryListQuery, NewWebhook, Redelivery, WebhookListQuery, WebhookPatch
+
+__all__ = [
+    "FILE_FIELDS",
+    "OPERATIONS",
+    "WITH_AT",
+    "ArchiveQuery",
+    "AuditQuery",
+    "ChangesQuery",
+    "Credentials",
+    "DeleteQuery",
+    "DeliveryListQuery",
+    "FileFields",
+    "FileId",
+    "FileListQuery",
+    "FileName",
+    "FilePatch",
+    "FolderListQuery",
+    "FolderPath",
+    "LabelFilter",
+    "Labels",
+    "Moment",
+    "NewApiKey",
+    "NewUser",
+    "NewWebhook",
+    "Operations",
+    "PastFileQuery",
+    "Patch",
+    "Place",
+    "ProofQuery",
+    "Redelivery",
+    "ReferenceListQuery",
+    "RefreshToken",
+    "RestoreOrder",
+    "RestoreScope",
+    "SomeChange",
+    "Strict",
+    "UploadQuery",
+    "UserListQuery",
+    "UserPatch",
+    "UserPatchByAdmin",
+    "VersionListQuery",
+    "WebhookListQuery",
+    "WebhookPatch",
+    "list_fields",
+    "query_fields",
+    "validated",
+]
