@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 
 from docsave_services.errors import BlobMissing, NotFound, UploadExpired
-from docsave_services.storage import BlobStore, HeldUpload, UnfinishedUploads, UploadState, sweep_unfinished
-from docsave_services.storage import unfinished as unfinished_module
+from docsave_services.storage import (
+    BlobStore,
+    HeldUpload,
+    UnfinishedUploads,
+    UploadState,
+    sweep_unfinished,
+    unfinished_sweep,
+)
 
 LIFE = 100.0
 STATE = UploadState(length=10, metadata="filename YQ==", name="a", folder="f", labels={"a": "1"})
@@ -233,7 +239,7 @@ def test_a_sweep_is_bounded(uploads: UnfinishedUploads, store: BlobStore, monkey
     assert [sweep_unfinished(store, LIFE, most=3), sweep_unfinished(store, LIFE, most=3)] == [3, 1]
     age(store, begun(uploads), LIFE + 1)
     with monkeypatch.context() as patched:
-        patched.setattr(unfinished_module, "SWEEP_SECONDS", -1.0)
+        patched.setattr(unfinished_sweep, "SWEEP_SECONDS", -1.0)
         assert sweep_unfinished(store, LIFE) == 0
 
 
