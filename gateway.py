@@ -24,6 +24,7 @@ from docsave_services.contracts import (
 from docsave_services.credentials import CredentialsProvider
 from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext
 from docsave_services.settings import SettingsProvider
+from gateway_http.api_document import ApiDocumentProvider
 from gateway_http.archive import archive_name, archive_response
 from gateway_http.auth import Access
 from gateway_http.blob_access import BlobStoreProvider
@@ -78,7 +79,7 @@ from gateway_http.schemas import (
     WebhookListQuery,
     WebhookPatch,
 )
-from gateway_http.static_files import StaticFiles, StaticFilesProvider
+from gateway_http.static_files import StaticFile, StaticFiles, StaticFilesProvider, file_answer
 from gateway_http.tus.uploads import Uploads, UploadsProvider
 from gateway_http.upload import receive_content, receive_new_file
 from gateway_http.versions import VersionsProvider
@@ -106,6 +107,7 @@ class Gateway:
     webhooks: Webhooks = WebhooksProvider()
     readiness: Readiness = ReadinessProvider()
     static: StaticFiles = StaticFilesProvider()
+    api_document: StaticFile = ApiDocumentProvider()
 
     @event_handler(USERS, REVOKED, handler_type=BROADCAST, reliable_delivery=False)
     def revoked(self, item: Revocation) -> None:
@@ -421,6 +423,16 @@ class Gateway:
     def ready(self, request: GatewayRequest) -> Response:
         """Everything the API needs answers."""
         return self.readiness.report()
+
+    @route("GET", "/openapi.json", Access.PUBLIC)
+    def get_openapi(self, request: GatewayRequest) -> Response:
+        """This document."""
+        return file_answer(request, self.api_document)
+
+    @route("GET", "/docs", Access.PUBLIC)
+    def get_docs(self, request: GatewayRequest) -> Response:
+        """This document as a page to read and to try the API with."""
+        return self.static.answer(request, "docs/index.html")
 
     @route("GET", "/static/<path:path>", Access.PUBLIC)
     def get_static_file(self, request: GatewayRequest, path: str) -> Response:

@@ -47,10 +47,14 @@ class StaticFile:
     etag: str
 
     @classmethod
+    def of(cls, content: bytes, media_type: str) -> StaticFile:
+        """``content`` with its hash as its tag."""
+        return cls(content, media_type, f'"{hashlib.sha256(content).hexdigest()}"')
+
+    @classmethod
     def read(cls, path: Path) -> StaticFile:
         """The file at ``path``; ``KeyError`` for one whose media type nobody knows."""
-        content = path.read_bytes()
-        return cls(content, _MEDIA_TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()}"')
+        return cls.of(path.read_bytes(), _MEDIA_TYPES[path.suffix])
 
 
 class StaticFiles:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from docsave_services.contracts import ChangeOp
 from gateway_http.limits import OPERATIONS_MAX
 from gateway_http.schemas._kinds import FileId, FileName, FolderPath, Labels
-from gateway_http.schemas._reading import Strict
+from gateway_http.schemas._reading import Patch, Strict
 
 
 class Operations(Strict):
@@ -18,42 +18,48 @@ class Operations(Strict):
     operations: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=OPERATIONS_MAX)]
 
 
-class _Operation(Strict):
-    op: str
+class _Operation(Patch):
     id: FileId
     if_match: Annotated[str, Field(pattern=r"^([0-9a-f]{64}|v[1-9][0-9]{0,9})$")] = ""
 
 
-class Rename(_Operation):
+class RenameOperation(_Operation):
     """Another name."""
 
+    op: Literal["rename"]
     name: FileName
 
 
-class Label(_Operation):
+class LabelOperation(_Operation):
     """Other labels, as a whole."""
 
+    op: Literal["label"]
     labels: Labels
 
 
-class Move(_Operation):
+class MoveOperation(_Operation):
     """Another folder."""
 
+    op: Literal["move"]
     folder: FolderPath
 
 
-class Delete(_Operation):
+class DeleteOperation(_Operation):
     """Into the trash."""
 
+    op: Literal["delete"]
 
-class Restore(_Operation):
+
+class RestoreOperation(_Operation):
     """Out of the trash."""
+
+    op: Literal["restore"]
 
 
 OPERATIONS: dict[str, tuple[type[_Operation], ChangeOp]] = {
-    "rename": (Rename, "update"),
-    "label": (Label, "update"),
-    "move": (Move, "update"),
-    "delete": (Delete, "delete"),
-    "restore": (Restore, "restore"),
+    "rename": (RenameOperation, "update"),
+    "label": (LabelOperation, "update"),
+    "move": (MoveOperation, "update"),
+    "delete": (DeleteOperation, "delete"),
+    "restore": (RestoreOperation, "restore"),
 }

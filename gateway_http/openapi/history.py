@@ -1,0 +1,50 @@
+"""Versions, proofs, restoring."""
+
+from docsave_services import contracts
+from docsave_services.errors import (
+    BlobDamaged,
+    BlobMissing,
+    Forbidden,
+    NotFound,
+    QuotaExceeded,
+    StorageUnavailable,
+    VersionThinned,
+)
+from gateway_http.openapi import answers
+from gateway_http.openapi.documents import CONDITIONS, READING, SAVED
+from gateway_http.openapi.vocabulary import Answer, Subject, Told
+
+HISTORY = Subject(
+    "History",
+    "What documents have been: every version, from the backup.",
+    {
+        "list_versions": Told((Answer(200, "One page.", answers.Versions),), also=(NotFound,)),
+        "get_version_content": Told(
+            READING.answers, also=(*READING.also, VersionThinned), headers=READING.headers, head=True, more=READING.more
+        ),
+        "get_version_proof": Told(
+            (Answer(200, "The proof.", answers.VersionProof),),
+            also=(NotFound, BlobDamaged),
+            more="For a deletion too. `size` is that of a head of the history which one knows.",
+        ),
+        "restore_version": Told(
+            (Answer(200, "The file as it is now.", contracts.File, SAVED),),
+            also=(
+                NotFound,
+                VersionThinned,
+                QuotaExceeded,
+                BlobDamaged,
+                BlobMissing,
+                StorageUnavailable,
+                *CONDITIONS,
+            ),
+            headers=("If-Match", "Prefer"),
+        ),
+        "restore_all": Told(
+            (Answer(200, "What was done, or would be.", answers.RestoreReport),),
+            also=(Forbidden, NotFound),
+            more="Begin with `dry_run`. Nothing is undone that somebody changes meanwhile; the same order again does"
+            " nothing more.",
+        ),
+    },
+)
