@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,10 +14,8 @@ from docsave_services.db import journal
 from docsave_services.db.models import FileEventRow, FileRow
 from docsave_services.db.transactions import Transactions
 from docsave_services.domain.cursor import Cursor
-from docsave_services.domain.folders import folder_problem
-from docsave_services.errors import InvalidInput
-from docsave_services.files import list_cursor
-from docsave_services.files.past import as_past_files, check_limit, in_folder, newest_entries, page_place
+from docsave_services.files.past import as_past_files, in_folder, newest_entries
+from docsave_services.files.places import PageQuery, page_end, page_start
 from docsave_services.files.rows import as_file
 
 SUCCESSORS_MAX = 5
@@ -30,31 +26,17 @@ _NAME_BASED = "5"
 """The version digit of a UUID made from a name (RFC 9562): no other change comes with such a key."""
 
 
-@dataclass(frozen=True, slots=True)
-class CompareQuery:
-    """Which files as of when: one, those of a folder and below it, a user's, everybody's. ``limit`` counts files that
-    are looked at; those that have nothing to compare are left out."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareQuery(PageQuery):
+    """``file_id`` is one file; ``folder`` is with all below it. ``limit`` counts files that are looked at: those that
+    have nothing to compare are left out."""
 
-    at: str
-    user_id: int | None = None
     file_id: int | None = None
-    folder: str | None = None
-    after: str | None = None
-    limit: int = 1000
-
-    def list_name(self, epoch: str) -> str:
-        """The same for all pages of one comparison."""
-        asked = {**asdict(self), "limit": None, "after": None, "epoch": epoch, "list": "compared"}
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def compare(transactions: Transactions, query: CompareQuery) -> ComparedPage:
     """One page of files then and now, in the order of their ids."""
-    check_limit(query.limit)
-    problem = folder_problem(query.folder) if query.folder else None
-    if problem:
-        raise InvalidInput.for_field("folder", problem)
-    place, after = page_place(transactions, query.at, query.after, query.list_name)
+    place, after = page_start(transactions, query)
     return transactions.read(lambda s: _page(s, query, place, after))
 
 
@@ -67,11 +49,10 @@ def _page(session: Session, query: CompareQuery, place: Cursor, after: int) -> C
         items = [
             i for i in items if in_folder(i["then"], folder) or (i["then"] is None and in_folder(i["now"], folder))
         ]
-    name = query.list_name(place.epoch)
     more = len(file_ids) > query.limit
     return {
         "items": items,
-        "next": list_cursor.encode(name, place.event_id, page[-1]) if more else None,
+        "next": page_end(query, place, page[-1]) if more else None,
         "at": str(place),
     }
 

@@ -172,7 +172,8 @@ class FilesService:
         recursive: bool = False,
     ) -> PastPage:
         """A page of a user's files, or of everybody's, as of a moment or a cursor, in the order of their ids."""
-        return list_past(self.db, PastQuery(at, user_id, limit, after, deleted, folder, recursive))
+        query = PastQuery(at, user_id, limit=limit, after=after, deleted=deleted, folder=folder, recursive=recursive)
+        return list_past(self.db, query)
 
     @rpc
     def compare(
@@ -185,7 +186,7 @@ class FilesService:
         limit: int = 1000,
     ) -> ComparedPage:
         """A page of files as of a moment or a cursor beside what they are now."""
-        return compare(self.db, CompareQuery(at, user_id, file_id, folder, after, limit))
+        return compare(self.db, CompareQuery(at, user_id, file_id=file_id, folder=folder, after=after, limit=limit))
 
     @rpc
     def folders(self, user_id: int, under: str = "", after: str | None = None, limit: int = FOLDERS_MAX) -> FolderPage:

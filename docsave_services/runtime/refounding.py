@@ -118,7 +118,7 @@ class Ground:
 
     def files(self, at: str, after: str | None, limit: int, deleted: bool) -> PastPage:
         """Everybody's files, as ``files.list_past`` gives them."""
-        return list_past(self._transactions, PastQuery(at, None, limit, after, deleted))
+        return list_past(self._transactions, PastQuery(at, limit=limit, after=after, deleted=deleted))
 
     def accounts(self) -> Iterator[UserDetails]:
         """Every account, as ``users.list`` gives it in pages."""

@@ -13,9 +13,10 @@ from docsave_services.contracts import Change, StoredFile
 from docsave_services.db import journal
 from docsave_services.db.models import FileEventRow
 from docsave_services.errors import CursorExpired, InvalidInput, NotFound
-from docsave_services.files import past
+from docsave_services.files import places as places_module
 from docsave_services.files.compared import CompareQuery, compare
-from docsave_services.files.past import PastQuery, list_past, past_file, place_of
+from docsave_services.files.past import PastQuery, list_past, past_file
+from docsave_services.files.places import place_of
 from docsave_services.files.queries import get_file
 from tests.support.documents import Documents
 
@@ -101,7 +102,7 @@ def test_a_moment_is_the_last_entry_that_says_it_was_made_by_then(
     documents: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Clocks set back and forth never hide a change that says it was made by then, and order stays the journal's."""
-    monkeypatch.setattr(past, "PLACE_SCAN", 2)
+    monkeypatch.setattr(places_module, "PLACE_SCAN", 2)
     for number in range(6):
         create(documents, f"{number}.txt")
     hours = [10, 11, 20, 12, 11, 13]  # the third by a clock that was ahead, the fifth by one that was behind
