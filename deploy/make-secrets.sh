@@ -4,6 +4,7 @@
 set -eu
 umask 077
 
+root=$(cd "$(dirname "$0")/.." && pwd)
 owner=$(id -u)
 group=$(id -g)
 if [ "$owner" = 0 ]; then
@@ -24,11 +25,17 @@ keep secret_key_previous "$(cat secrets/secret_key)" # the same: there is none t
 keep admin_password "$(secret)"
 keep db_password "$(secret)"
 keep db_root_password "$(secret)"
+# The operator's account at the broker, and one for each service with the rights it needs.
 keep amqp_password "$(secret)"
+for service in gateway notifier users files webhooks backup; do
+    keep "amqp_password_$service" "$(secret)"
+    keep "amqp_uri_$service" "amqp://$service:$(cat "secrets/amqp_password_$service")@broker:5672/"
+done
 keep db_uri "mysql+pymysql://docsave:$(cat secrets/db_password)@database/docsave?charset=utf8mb4"
 keep amqp_uri "amqp://docsave:$(cat secrets/amqp_password)@broker:5672/"
-keep rabbitmq.conf "default_user = docsave
-default_pass = $(cat secrets/amqp_password)"
+# Made anew each time, since rights may change with a release; the passwords in it stay.
+printf 'load_definitions = /etc/rabbitmq/docsave-definitions.json\n' >secrets/rabbitmq.conf
+PYTHONPATH="$root" python3 -m docsave_services.runtime.broker_rights secrets >secrets/rabbitmq_definitions.json
 
 if [ "$(id -u)" = 0 ]; then
     chown -R "$owner:$group" secrets

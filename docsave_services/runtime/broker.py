@@ -6,6 +6,8 @@ carries a random cluster name, and a broker that answers with another name is no
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 import secrets
@@ -19,17 +21,16 @@ from typing import Any
 
 import amqp
 
+from docsave_services.runtime.broker_rights import CALLS, OPERATOR, definitions
 from docsave_services.runtime.ports import LOOPBACK, free_ports, is_taken
 from docsave_services.storage.durable import make_directories, write_file
 
 NODE_NAME = "docsave@localhost"
-USER = "docsave"
 _DEBIAN_PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
 _CONFIGURATION = """\
 cluster_name = {cluster}
-default_user = {user}
-default_pass = {password}
+load_definitions = {definitions}
 listeners.tcp.1 = {host}:{port}
 log.console = false
 log.file.level = info
@@ -96,16 +97,28 @@ class BrokerNode:
             "epmd_port": self.epmd_port,
         }
         configuration = _CONFIGURATION.format(
-            cluster=self.cluster, user=USER, password=self.password, host=LOOPBACK, port=self.amqp_port
+            cluster=self.cluster, definitions=self.directory / "definitions.json", host=LOOPBACK, port=self.amqp_port
         )
+        accounts = definitions({name: self._password_of(name) for name in (OPERATOR, *CALLS)})
         write_file(self.directory / "node.json", json.dumps(identity).encode(), 0o600)
+        write_file(self.directory / "definitions.json", json.dumps(accounts).encode(), 0o600)
         write_file(self.directory / "rabbitmq.conf", configuration.encode(), 0o600)
         write_file(self.directory / "enabled_plugins", b"[].\n", 0o600)
 
     @property
     def amqp_uri(self) -> str:
-        """Where clients connect; it holds the password."""
-        return f"amqp://{USER}:{self.password}@{LOOPBACK}:{self.amqp_port}/"
+        """Where the operator connects; it holds the password."""
+        return self.amqp_uri_of(OPERATOR)
+
+    def amqp_uri_of(self, name: str) -> str:
+        """Where a service connects, with the rights of ``broker_rights``."""
+        return f"amqp://{name}:{self._password_of(name)}@{LOOPBACK}:{self.amqp_port}/"
+
+    def _password_of(self, name: str) -> str:
+        """One secret is kept, the services' passwords are made of it."""
+        if name == OPERATOR:
+            return self.password
+        return hmac.new(self.password.encode(), name.encode(), hashlib.sha256).hexdigest()
 
     def environment(self) -> dict[str, str]:
         """What epmd, the server and ``rabbitmqctl`` need beside the caller's environment."""

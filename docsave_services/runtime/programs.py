@@ -53,3 +53,8 @@ def service_command(name: str, python: str = sys.executable) -> list[str]:
 def bootstrap_command(python: str = sys.executable) -> list[str]:
     """The command line of the one-shot preparation."""
     return [python, "-m", "docsave_services.runtime.bootstrap"]
+
+
+def own_amqp_uri(name: str) -> str:
+    """The variable by which the supervisor knows a service's own account at the private broker."""
+    return f"AMQP_URI_OF_{name.upper()}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from docsave_services.runtime import environment as env
 from docsave_services.runtime.broker import wait_for_broker
 from docsave_services.runtime.leash import bind_to_parent
-from docsave_services.runtime.programs import SERVICES, ServiceProgram
+from docsave_services.runtime.programs import SERVICES, ServiceProgram, own_amqp_uri
 
 WAIT_SECONDS = 60.0
 """How long a start waits for the broker, and then for the schema; after that it ends and is started again."""
@@ -82,7 +82,7 @@ def _schema_is_ready(resolved: dict[str, str]) -> bool:
 
 
 def _become(program: ServiceProgram, resolved: dict[str, str]) -> None:
-    unused = set(env.FROM_FILES) - set(program.secrets)
+    unused = {*env.FROM_FILES, *map(own_amqp_uri, SERVICES)} - set(program.secrets)
     environment = env.without(resolved, unused)
     environment.setdefault("PYTHONWARNINGS", "ignore")  # Nameko's imports of pkg_resources and eventlet each warn
     environment["PYTHONUNBUFFERED"] = "1"

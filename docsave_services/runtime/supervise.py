@@ -25,6 +25,7 @@ from docsave_services.runtime.broker import BrokerNode, find_program
 from docsave_services.runtime.leash import bind_to_parent
 from docsave_services.runtime.ports import free_ports, is_taken
 from docsave_services.runtime.processes import MARK, end_all
+from docsave_services.runtime.programs import SERVICES, own_amqp_uri
 from docsave_services.runtime.relay import Relay
 from docsave_services.storage.durable import make_directories
 
@@ -74,6 +75,7 @@ def _prepare(resolved: dict[str, str], begun: float) -> dict[str, str]:
     if not resolved.get(env.AMQP_URI):
         node = BrokerNode.prepare(data_dir / "broker", _broker_program())
         resolved[env.AMQP_URI] = node.amqp_uri
+        resolved.update({own_amqp_uri(name): node.amqp_uri_of(name) for name in SERVICES})
     env.write_shell_file(resolved)
     run_dir = data_dir / "run"
     supervisor_config.write(_configuration(data_dir), run_dir, supervisor_config.groups(node, run_dir))

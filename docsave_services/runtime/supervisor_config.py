@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docsave_services.runtime.broker import BrokerNode
-from docsave_services.runtime.environment import ROOT
+from docsave_services.runtime.environment import AMQP_URI, ROOT
 from docsave_services.runtime.leash import leashed
-from docsave_services.runtime.programs import bootstrap_command, service_command
+from docsave_services.runtime.programs import SERVICES, bootstrap_command, own_amqp_uri, service_command
 
 _NEVER_GIVE_UP = 1_000_000
 
@@ -53,7 +53,11 @@ def _broker_groups(node: BrokerNode, output: str) -> list[Group]:
 
 
 def write(path: Path, run_dir: Path, wanted: list[Group]) -> None:
-    """Write the configuration; the environment is the supervisor's own and is not repeated in it."""
+    """Write the configuration; the environment is the supervisor's own and is not repeated in it.
+
+    With a private broker each service gets an account of its own there.
+    """
+    own_accounts = any(group.name == "bus" for group in wanted)
     lines = [
         "[supervisord]",
         "nodaemon=true",
@@ -71,6 +75,8 @@ def write(path: Path, run_dir: Path, wanted: list[Group]) -> None:
         lines += ["", f"[group:{group.name}]", f"programs={','.join(group.programs)}", f"priority={group.priority}"]
         for name, command in group.programs.items():
             lines += ["", f"[program:{name}]", *_program(group, command)]
+            if own_accounts and name in SERVICES:
+                lines.append(f'environment={AMQP_URI}="%(ENV_{own_amqp_uri(name)})s"')
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -8,11 +8,13 @@ import shutil
 import stat
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 import yaml
 
+from docsave_services.runtime.broker_rights import CALLS, OPERATOR
 from docsave_services.runtime.environment import FROM_FILES, ROOT
 from docsave_services.runtime.programs import SERVICES, bootstrap_command, service_command
 
@@ -70,16 +72,24 @@ def test_service_gets_only_the_secrets_it_needs(name):
     """Secrets come as files, and only those the service uses."""
     container = CONTAINERS[name]
     wanted = {variable.removeprefix("DOCSAVE_").lower() for variable in SERVICES[name].secrets}
-    assert set(container["secrets"]) == wanted
+    assert set(_secrets(container)) == wanted
+    assert _secrets(container)["amqp_uri"] == f"amqp_uri_{name}"
     given = {key: value for key, value in container["environment"].items() if key.endswith("_FILE")}
     assert given == {f"DOCSAVE_{secret.upper()}_FILE": f"/run/secrets/{secret}" for secret in wanted}
+
+
+def _secrets(container: dict[str, Any]) -> dict[str, str]:
+    """The files a container finds, each with the secret that is in it."""
+    given = container.get("secrets", [])
+    pairs = [(s["target"], s["source"]) if isinstance(s, dict) else (s, s) for s in given]
+    return dict(pairs)
 
 
 def test_no_secret_is_written_in_the_file():
     """No container has a secret as a value, and every secret that is used is declared."""
     declared = set(COMPOSE["secrets"])
     for container in CONTAINERS.values():
-        assert set(container.get("secrets", [])) <= declared
+        assert set(_secrets(container).values()) <= declared
         environment = container.get("environment", {})
         assert not set(environment) & set(FROM_FILES)
         assert not [key for key in environment if re.search("PASSWORD|KEY", key) and not key.endswith("_FILE")]
@@ -139,10 +149,15 @@ def test_made_secrets_are_private_kept_and_complete(tmp_path):
     assert len(first["secret_key"].strip()) >= 32
     assert first["db_password"].strip() in first["db_uri"]
     assert first["amqp_password"].strip() in first["amqp_uri"]
-    assert first["amqp_password"].strip() in first["rabbitmq.conf"]
+    assert first["amqp_password_files"].strip() in first["amqp_uri_files"]
+    accounts = json.loads(first["rabbitmq_definitions.json"])["users"]
+    assert [account["name"] for account in accounts] == [OPERATOR, *CALLS]
     assert re.search(r"^DOCSAVE_UID=[1-9]\d*$", (tmp_path / ".env").read_text(), re.MULTILINE)
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
-    assert {name: path.read_text() for name, path in files.items()} == first
+    made_anew = "rabbitmq_definitions.json"
+    assert {name: path.read_text() for name, path in files.items() if name != made_anew} == {
+        name: text for name, text in first.items() if name != made_anew
+    }
     assert (tmp_path / ".env").read_text().count("DOCSAVE_UID=") == 1
 
 

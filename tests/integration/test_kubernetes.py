@@ -61,7 +61,8 @@ def test_pod_gets_only_the_secrets_it_needs(name):
     """Secrets are mounted as files, only those the service uses, each with its setting."""
     wanted = {variable.removeprefix("DOCSAVE_").lower() for variable in SERVICES[name].secrets}
     (mounted,) = [volume["secret"] for volume in _pod(name)["volumes"] if "secret" in volume]
-    assert {item["key"] for item in mounted["items"]} == wanted
+    files = {item["path"]: item["key"] for item in mounted["items"]}
+    assert files == {**{secret: secret for secret in wanted}, "amqp_uri": f"amqp_uri_{name}"}
     given = {entry["name"]: entry["value"] for entry in _container(name)["env"]}
     assert given == {f"DOCSAVE_{secret.upper()}_FILE": f"/run/secrets/{secret}" for secret in wanted}
 

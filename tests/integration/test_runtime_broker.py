@@ -66,7 +66,7 @@ def test_files_with_the_password_are_private(tmp_path):
     node = BrokerNode.prepare(tmp_path / "broker", find_program())
     assert stat.S_IMODE(node.directory.stat().st_mode) == 0o700
     holders = [path for path in node.directory.iterdir() if path.is_file() and node.password in path.read_text()]
-    assert {path.name for path in holders} == {"node.json", "rabbitmq.conf"}
+    assert {path.name for path in holders} == {"node.json"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in holders} == {0o600}
     assert json.loads((node.directory / "node.json").read_text())["password"] == node.password
 
