@@ -2,7 +2,7 @@
 .POSIX:
 
 TEST_GROUPS = test-integration-a-f test-integration-g test-integration-h-n test-e2e-and-unit test-integration-o-z test-faults
-.PHONY: requirements run test faults soak bench $(TEST_GROUPS) lint format asyncapi assets shell accounts restore rebuild drill verify lock secrets clean broker-program test-programs
+.PHONY: requirements run test faults soak bench $(TEST_GROUPS) lint format asyncapi assets shell accounts restore rebuild drill verify audit lock secrets clean broker-program test-programs
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -103,6 +103,11 @@ requirements:
 
 LOCK = --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--no-header --no-annotate
+
+# Known weaknesses of the locked packages, as far as this machine's registries tell of them.
+audit: $(VENV)/dev.stamp node_modules/.stamp
+	@$(BIN)/pip-audit --disable-pip --no-deps -r requirements.txt
+	@npm audit --omit=dev
 
 # What the containers need before the first `docker compose up`.
 secrets:

@@ -121,3 +121,15 @@ def test_relative_links_lead_somewhere():
 def _links(document: Path) -> list[str]:
     targets = re.findall(r"\]\(([^)\s]+)\)", document.read_text())
     return [target for target in targets if not re.match(r"[a-z]+:", target)]
+
+
+def test_every_promise_names_tests_that_exist():
+    """docs/promises.md has at least one test for each promise, and each test that a document names is there."""
+    written = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    tests = set(re.findall(r"def (test_\w+)\(", written))
+    promises = re.findall(r"^\| \d+\. .*$", (ROOT / "docs" / "promises.md").read_text(), re.MULTILINE)
+    assert len(promises) == 14
+    assert [row for row in promises if "`test_" not in row] == []
+    for document in DOCUMENTS:
+        named = set(re.findall(r"`(test_\w+)`", document.read_text()))
+        assert named <= tests, f"{document.name}: {sorted(named - tests)}"
