@@ -10,9 +10,9 @@ from typing import Any
 import requests
 from nameko.standalone.rpc import ClusterRpcProxy
 
-from docsave_services.db.migrate import upgrade
 from docsave_services.storage import blob_key
 from tests.integration.gateway_process import GatewayProcess, bearer
+from tests.support.databases import prepare
 from tests.support.programs import Program
 from tests.support.rabbitmq import Broker
 from tests.support.waiting import wait_until
@@ -26,7 +26,7 @@ class Archive:
         self.root = directory / "backups"
         self._amqp_uri = broker.amqp_uri
         self._number = 0
-        upgrade(f"sqlite:///{directory}/data/docsave.sqlite3")
+        prepare(f"sqlite:///{directory}/data/docsave.sqlite3")
         self.services = [
             self.gateway.run(f"docsave_services.{name}")
             for name in ("users.service:UsersService", "files.service:FilesService")

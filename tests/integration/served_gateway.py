@@ -14,11 +14,11 @@ from nameko.standalone.rpc import ClusterRpcProxy
 from sqlalchemy.orm import Session
 
 from docsave_services.db.engine import make_engine
-from docsave_services.db.migrate import upgrade
 from docsave_services.db.models import UserRow
 from docsave_services.db.transactions import Transactions
 from docsave_services.times import now
 from tests.integration.gateway_process import GatewayProcess, bearer
+from tests.support.databases import prepare
 from tests.support.programs import Program
 from tests.support.waiting import wait_until
 
@@ -42,7 +42,7 @@ def served_gateway(amqp_uri: str, directory: Path, db_uri: str = "", **settings:
     gateway.database = Transactions(make_engine(db_uri))
     services: list[Program] = []
     try:
-        upgrade(db_uri)
+        prepare(db_uri)
         services.append(gateway.run("docsave_services.users.service:UsersService"))
         gateway.files = gateway.run("docsave_services.files.service:FilesService")
         services.append(gateway.files)

@@ -4,8 +4,10 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
@@ -17,6 +19,7 @@ from docsave_services.db.engine import make_engine
 from docsave_services.db.models import Base
 from docsave_services.domain.accounts import login_key
 from docsave_services.files.rows import name_key
+from tests.support.databases import prepare
 from tests.support.mariadb import MariaDb
 
 
@@ -260,3 +263,37 @@ def test_logins_are_compared_anew(database_uri: str) -> None:
         assert keys[0] != unicodedata.normalize("NFC", logins[0]).casefold()
     finally:
         engine.dispose()
+
+
+def test_what_tests_copy_is_what_migrating_makes(
+    database_uri: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Tables, indices, triggers and rows; only the journal's epoch is another each time."""
+    mariadb = database_uri.startswith("mysql")
+    other = request.getfixturevalue("mariadb").fresh_uri() if mariadb else f"sqlite:///{tmp_path}/other.sqlite3"
+    migrate.upgrade(database_uri)
+    prepare(other)
+    migrated, copied = (_everything(uri) for uri in (database_uri, other))
+    assert migrated.pop("epoch") != copied.pop("epoch")
+    assert migrated == copied
+    if mariadb:
+        request.getfixturevalue("mariadb").drop(other)
+
+
+def _everything(db_uri: str) -> dict[str, object]:
+    engine = make_engine(db_uri)
+    with engine.begin() as connection:
+        found: dict[str, object] = {"epoch": connection.execute(text("SELECT epoch FROM journal_head")).scalar()}
+        connection.execute(text("UPDATE journal_head SET epoch = ''"))
+        for table in inspect(connection).get_table_names():
+            quoted = engine.dialect.identifier_preparer.quote(table)
+            found[table] = connection.exec_driver_sql(f"SELECT * FROM {quoted}").all()  # noqa: S608
+            if engine.dialect.name == "mysql":
+                found[f"{table}:"] = connection.exec_driver_sql(f"SHOW CREATE TABLE `{table}`").one()
+        triggers = (
+            "SHOW TRIGGERS" if engine.dialect.name == "mysql" else "SELECT name, tbl_name, sql FROM sqlite_master"
+        )
+        found["triggers"] = [tuple(row)[:5] for row in connection.exec_driver_sql(triggers)]
+        connection.rollback()
+    engine.dispose()
+    return found

@@ -6,8 +6,6 @@ import math
 import os
 import random
 import shutil
-import subprocess
-import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,11 +23,10 @@ from docsave_services.errors import BlobMissing
 from docsave_services.files.batch import Batch
 from docsave_services.files.sweeper import Sweeper
 from docsave_services.storage import BlobStore, sweep
-from tests.support.crash_in_a_sweep import sweeper_of
+from tests.support.crashing import kill_at_each_step
 from tests.support.documents import Documents, use_quick_hashes
 from tests.support.interleaving import Actor, every_order
-from tests.support.programs import ROOT
-from tests.support.sweeping import Sweeping
+from tests.support.sweeping import Sweeping, sweep_until_killed, sweeper_of
 
 MISSING: Outcome = {"ok": False, "code": "blob_missing"}
 
@@ -214,10 +211,7 @@ def test_a_kill_at_any_step_of_a_pass_is_mended_by_the_next(sweeping: Sweeping, 
     runs = tmp_path / "runs"
     shutil.copytree(store.root, runs / "0" / "blobs")
     shutil.copy(tmp_path / "docsave.sqlite3", runs / "0")
-    command = [sys.executable, "-W", "ignore", "-m", "tests.support.crash_in_a_sweep", str(runs)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    steps = int(done.stdout.split()[-1])
+    steps = kill_at_each_step(runs, sweep_until_killed)
     assert steps > 9
     for number in range(1, steps + 1):
         _check_mended(runs / str(number), named, idle, waited)

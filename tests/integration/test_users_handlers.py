@@ -8,13 +8,13 @@ import eventlet
 import pytest
 from sqlalchemy import text
 
-from docsave_services.db import migrate
 from docsave_services.db.engine import make_engine
 from docsave_services.db.transactions import Transactions
 from docsave_services.errors import BadCredentials, DocsaveError, InvalidInput, LoginTaken, NotFound, WrongPassword
 from docsave_services.settings import Settings
 from docsave_services.users import handlers
 from docsave_services.users.bootstrap import ensure_first_admin
+from tests.support.databases import prepare
 from tests.support.documents import use_quick_hashes
 
 PASSWORD = "correct horse battery"
@@ -23,7 +23,7 @@ PASSWORD = "correct horse battery"
 @pytest.fixture
 def db(database_uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Transactions]:
     use_quick_hashes(monkeypatch)
-    migrate.upgrade(database_uri)
+    prepare(database_uri)
     transactions = Transactions(make_engine(database_uri))
     yield transactions
     transactions.engine.dispose()

@@ -12,12 +12,13 @@ import pytest
 from sqlalchemy import text
 
 from docsave_services.contracts import AuditEntry, Revocation, Role, TokenPair
-from docsave_services.db import audit, migrate
+from docsave_services.db import audit
 from docsave_services.db.engine import make_engine
 from docsave_services.db.transactions import Transactions
 from docsave_services.tokens import Identity, KeyRing, verify_access_token
 from docsave_services.users import handlers, keys, log_in, revoked, sessions, throttle
 from docsave_services.users.handlers import Powers
+from tests.support.databases import prepare
 from tests.support.documents import use_quick_hashes
 
 PASSWORD = "correct horse battery"
@@ -30,7 +31,7 @@ class Accounts:
 
     def __init__(self, database_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
         use_quick_hashes(monkeypatch)
-        migrate.upgrade(database_uri)
+        prepare(database_uri)
         self.uri = database_uri
         self.db = Transactions(make_engine(database_uri))
         self._monkeypatch = monkeypatch

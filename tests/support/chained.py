@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 from pathlib import Path
+from typing import Any
 
 from backup.chain import Links, identity_hash, link
 from backup.chain_log import ChainWriter, Line
 from backup.history import History
 from backup.progress import Place, read_place, write_place
 from docsave_services.contracts import FileEvent
+from docsave_services.storage import BlobStore
+from tests.support.crashing import Countdown
 from tests.support.journal import Journal
 
 
@@ -32,6 +38,19 @@ def back_up_event(root: Path, event: FileEvent, history: History) -> None:
     if linked:
         writer.append([_line(linked, history.write(linked).leaf)])
         write_place(root, epoch, Place(event["event_id"], place))
+
+
+def back_up_until_killed(root: Path, countdown: Countdown, event_file: str, blob_dir: str, links: str) -> None:
+    """``back_up_event`` for ``kill_at_each_step``; with ``links`` "0" the disk has no hard links."""
+    event, blobs = json.loads(Path(event_file).read_text()), BlobStore(Path(blob_dir))
+    if links == "0":
+        os.link = _no_link
+    countdown.arm()
+    back_up_event(root, event, History(root, blobs))
+
+
+def _no_link(*_: Any, **__: Any) -> None:
+    raise OSError(errno.EPERM, "Operation not permitted")
 
 
 def _line(event: FileEvent, leaf: bytes) -> Line:

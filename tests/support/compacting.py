@@ -13,6 +13,7 @@ from backup.content import gives
 from backup.history import History
 from backup.layout import STEPS_MAX, Layout
 from docsave_services.contracts import FileEvent
+from tests.support.crashing import Countdown
 from tests.support.journal import Journal
 from tests.support.programs import ROOT
 
@@ -57,10 +58,7 @@ class Shelf:
 
     def compact(self, days: int = 0) -> Tally:
         """Compact every file."""
-        tally = Tally()
-        for _, directory in file_directories(self.root):
-            FileCompaction(self.root, directory, age_limit(days), tally).run()
-        return tally
+        return compact_all(self.root, days)
 
     def packed(self, file_id: int = 7) -> list[int]:
         """The versions that lie as patches."""
@@ -75,6 +73,20 @@ class Shelf:
     def check(self) -> None:
         """Every version gives its exact bytes, no way is too long, and the newest of each file lies plain."""
         check_directory(self.root, self.contents)
+
+
+def compact_all(root: Path, days: int = 0) -> Tally:
+    """Make patches of all older versions that have been so for ``days``."""
+    tally = Tally()
+    for _, directory in file_directories(root):
+        FileCompaction(root, directory, age_limit(days), tally).run()
+    return tally
+
+
+def compact_until_killed(root: Path, countdown: Countdown) -> None:
+    """For ``kill_at_each_step``."""
+    countdown.arm()
+    compact_all(root)
 
 
 def check_directory(root: Path, contents: dict[tuple[int, int], bytes]) -> None:

@@ -6,19 +6,19 @@ import uuid
 from pathlib import Path
 
 from docsave_services.contracts import Change
-from docsave_services.db import migrate
 from docsave_services.db.engine import make_engine
 from docsave_services.db.transactions import Transactions
 from docsave_services.files.changes import Applied, apply_changes
 from docsave_services.storage import BlobStore
 from docsave_services.users import handlers, passwords
+from tests.support.databases import prepare
 
 
 class Documents:
     """A migrated database with one account, and a blob store."""
 
     def __init__(self, db_uri: str, directory: Path) -> None:
-        migrate.upgrade(db_uri)
+        prepare(db_uri)
         self.db_uri = db_uri
         self.db = Transactions(make_engine(db_uri))
         self.store = BlobStore(directory / "blobs")

@@ -7,11 +7,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+from eventlet import tpool
+
 from docsave_services.contracts import FileEvent
 from docsave_services.db import journal
+from docsave_services.db.engine import make_engine
+from docsave_services.db.transactions import Transactions
 from docsave_services.files.protection import remember_progress
 from docsave_services.files.sweeper import Sweeper
 from docsave_services.settings import Settings
+from docsave_services.storage import BlobStore
+from tests.support.crashing import Countdown
 from tests.support.documents import Documents
 
 DAYS = 24 * 3600.0
@@ -91,3 +97,19 @@ def settings_of(data_dir: Path, db_uri: str, **changed: Any) -> Settings:
         "secret_key": "",
     }
     return Settings(**{**known, **changed})
+
+
+def sweeper_of(directory: Path) -> Sweeper:
+    """A sweeper for the blobs and the database in ``directory``, with whom condemned blobs do not wait."""
+    uri = f"sqlite:///{directory}/docsave.sqlite3"
+    sweeper = Sweeper(Transactions(make_engine(uri)), BlobStore(directory / "blobs"), settings_of(directory, uri))
+    sweeper.condemned_seconds = 0.0
+    return sweeper
+
+
+def sweep_until_killed(directory: Path, countdown: Countdown) -> None:
+    """One pass for ``kill_at_each_step``."""
+    sweeper = sweeper_of(directory)
+    tpool.execute = lambda function, *args, **kwargs: function(*args, **kwargs)
+    countdown.arm()
+    sweeper.sweep(lambda _: None)

@@ -21,8 +21,8 @@ from backup.layout import STEPS_MAX
 from backup.verify import Verification
 from docsave_services.storage import blob_key
 from docsave_services.times import to_text
-from tests.support.compacting import Shelf, by_hand, changed
-from tests.support.crash_anywhere import kill_at_each_step
+from tests.support.compacting import Shelf, by_hand, changed, compact_until_killed
+from tests.support.crashing import kill_at_each_step
 
 KIB = 1024
 
@@ -324,7 +324,7 @@ def test_a_kill_at_any_step_loses_nothing(tmp_path: Path, count: int) -> None:
     runs.mkdir()
     before = shelf.layout().base(8)
     shelf.root.rename(runs / "0")
-    steps = kill_at_each_step(runs, "compact")
+    steps = kill_at_each_step(runs, compact_until_killed)
     assert steps > 20
     shelf.root = runs / str(steps)
     assert (shelf.layout().base(8) != before) == (count == REBASED_AT)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,9 +15,9 @@ from backup.history import History
 from backup.progress import Place, read_place, write_place
 from backup.verify import Verification
 from docsave_services.contracts import FileEvent
-from tests.support.chained import back_up_event
+from tests.support.chained import back_up_event, back_up_until_killed
+from tests.support.crashing import kill_at_each_step
 from tests.support.journal import Journal
-from tests.support.programs import ROOT
 
 CONTENT = b"0123456789" * 300_000  # several pieces
 
@@ -68,11 +66,8 @@ def test_a_kill_at_any_step_is_healed_by_the_catch_up(
     adopt(runs / "0", ChainWriter(runs / "0", 0), earlier)
     write_place(runs / "0", journal.epoch, Place(earlier, earlier))
     (tmp_path / "event.json").write_text(json.dumps(event))
-    arguments = [str(runs), str(tmp_path / "event.json"), str(journal.blobs.root), str(int(links))]
-    command = [sys.executable, "-m", "tests.support.crash_at_each_step", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    steps = int(done.stdout)
+    arguments = [str(tmp_path / "event.json"), str(journal.blobs.root), str(int(links))]
+    steps = kill_at_each_step(runs, back_up_until_killed, *arguments)
     assert steps >= steps_min
     expected = _state(runs / str(steps), event)
     for number in range(1, steps):

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,8 @@ from docsave_services.errors import NotFound, RpcTimeout, UploadExpired
 from docsave_services.storage import BlobStore, UnfinishedUploads, UploadState, blob_key
 from gateway_http.tus.finishing import finish
 from gateway_http.tus.receiving import RunningHashes
-from tests.support.crash_while_finishing import USER_ID, finish_once
+from tests.support.crashing import kill_at_each_step
+from tests.support.finishing import USER_ID, finish_once, finish_until_killed
 
 CONTENT = b"0123456789"
 KEY = blob_key(hashlib.sha256(CONTENT).hexdigest())
@@ -35,8 +34,7 @@ def test_a_crash_at_any_step_ends_in_one_file(tmp_path: Path) -> None:
     (tmp_path / "0").mkdir()
     (tmp_path / "0/service.json").write_text("{}")
     upload_id = whole_upload(BlobStore(tmp_path / "0"))
-    command = [sys.executable, "-m", "tests.support.crash_while_finishing", str(tmp_path), upload_id]
-    steps = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    steps = kill_at_each_step(tmp_path, finish_until_killed, upload_id)
     assert steps > 15
     for n in range(1, steps):
         root = tmp_path / str(n)

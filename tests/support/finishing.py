@@ -1,17 +1,8 @@
-"""Finishes one resumable upload again and again, killed at the first step that touches the disk or calls the files
-service, at the second, and so on.
-
-``python -m tests.support.crash_while_finishing <directory> <upload id>``: copies ``<directory>/0`` (the blob store
-before, and ``service.json``: what the stand-in of the files service has made) to ``<directory>/<n>`` and lets a child
-finish there that ends with SIGKILL at its n-th step. Prints n of the first child that got through.
-"""
+"""Finishing one resumable upload, with a stand-in for the files service that keeps what it made in ``service.json``."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -20,11 +11,9 @@ from docsave_services.contracts import StoredFile
 from docsave_services.storage import BlobStore, UnfinishedUploads, UploadState
 from gateway_http.tus import finishing
 from gateway_http.tus.receiving import RunningHashes
-from tests.support.crash_at_each_step import Countdown
+from tests.support.crashing import Countdown
 
 USER_ID = 1
-STEPS = ("fsync", "rename", "replace", "mkdir", "chmod", "utime", "unlink", "rmdir", "fchmod", "write")
-STEPS_MAX = 200
 
 
 def finish_once(root: Path, upload_id: str, countdown: Countdown | None = None) -> int:
@@ -36,8 +25,7 @@ def finish_once(root: Path, upload_id: str, countdown: Countdown | None = None) 
     if held is None:
         raise RuntimeError("the dead child holds it still")
     if countdown is not None:
-        for name in STEPS:
-            setattr(os, name, countdown.before(getattr(os, name)))
+        countdown.arm()
     try:
         return finishing.finish(held, store, RunningHashes(), lambda state, key: _register(root, state, key, countdown))
     finally:
@@ -60,22 +48,6 @@ def _register(root: Path, state: UploadState, key: str, countdown: Countdown | N
     return cast(StoredFile, made[state.change_key])
 
 
-def main(directory: Path, upload_id: str) -> int:
-    """Kill at 1, 2, 3… until a child gets through; its number."""
-    for steps in range(1, STEPS_MAX):
-        root = directory / str(steps)
-        shutil.copytree(directory / "0", root)
-        child = os.fork()
-        if child == 0:
-            finish_once(root, upload_id, Countdown(steps))
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        if not os.WIFSIGNALED(status):
-            if os.waitstatus_to_exitcode(status) != 0:
-                sys.exit("the child failed")
-            return steps
-    sys.exit("no child got through")
-
-
-if __name__ == "__main__":
-    print(main(Path(sys.argv[1]), sys.argv[2]))  # noqa: T201
+def finish_until_killed(root: Path, countdown: Countdown, upload_id: str) -> None:
+    """For ``kill_at_each_step``; calls of the files service are steps too."""
+    finish_once(root, upload_id, countdown)
