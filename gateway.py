@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 
 from docsave_services import __version__
 from docsave_services.contracts import (
+    BACKUP,
     FILE_CREATE,
     FILE_DELETE,
     FILE_PROTECTED,
@@ -29,6 +30,7 @@ from gateway_http.archive import archive_name, archive_response
 from gateway_http.auth import Access
 from gateway_http.blob_access import BlobStoreProvider
 from gateway_http.changes import ChangesProvider
+from gateway_http.console import console_page, console_settings
 from gateway_http.content import content_of_file
 from gateway_http.deferred import Deferred
 from gateway_http.documents import DocumentsProvider
@@ -54,9 +56,11 @@ from gateway_http.schemas import (
     ArchiveQuery,
     AuditQuery,
     ChangesQuery,
+    ContentQuery,
     Credentials,
     DeleteQuery,
     DeliveryListQuery,
+    DownloadWanted,
     FileFields,
     FileListQuery,
     FilePatch,
@@ -75,11 +79,13 @@ from gateway_http.schemas import (
     UserListQuery,
     UserPatch,
     UserPatchByAdmin,
+    VersionContentQuery,
     VersionListQuery,
     WebhookListQuery,
     WebhookPatch,
 )
 from gateway_http.static_files import StaticFile, StaticFiles, StaticFilesProvider, file_answer
+from gateway_http.tickets import new_ticket
 from gateway_http.tus.uploads import Uploads, UploadsProvider
 from gateway_http.upload import receive_content, receive_new_file
 from gateway_http.versions import VersionsProvider
@@ -95,6 +101,7 @@ class Gateway:
     request_context = RequestContext()
     prompt_stop = PromptStop()
     users = DeadlineRpc(USERS)
+    backup = DeadlineRpc(BACKUP)
     credentials = CredentialsProvider()
     documents = DocumentsProvider()
     versions = VersionsProvider()
@@ -239,7 +246,7 @@ class Gateway:
         """The folders that the caller's files are in."""
         return self.documents.folders(request.identity, query)
 
-    @route("GET", "/files/archive", Access.FILES_READ, query=ArchiveQuery)
+    @route("GET", "/files/archive", Access.FILES_READ, query=ArchiveQuery, takes_tickets=True)
     def get_archive(self, request: GatewayRequest, query: ArchiveQuery) -> Response:
         """Several files in one ZIP."""
         members = self.documents.chosen(request.identity, query)
@@ -252,14 +259,19 @@ class Gateway:
             return file_response(self.past.find(request.identity, file_id, query.at))
         return file_response(self.documents.find(request.identity, file_id))
 
-    @route("GET", "/files/<id:file_id>/content", Access.FILES_READ, query=PastFileQuery)
-    def get_content(self, request: GatewayRequest, query: PastFileQuery, file_id: int) -> Response:
+    @route("GET", "/files/<id:file_id>/content", Access.FILES_READ, query=ContentQuery, takes_tickets=True)
+    def get_content(self, request: GatewayRequest, query: ContentQuery, file_id: int) -> Response:
         """A file's bytes, those of now or of then; HEAD gives their headers."""
         if query.at is not None:
             file = self.past.find(request.identity, file_id, query.at)
             return content_response(request, past_content(self.blobs, self.versions, file))
         file = self.documents.find(request.identity, file_id)
         return content_response(request, content_of_file(self.blobs, file))
+
+    @route("POST", "/download-tickets", Access.FILES_READ, body=DownloadWanted)
+    def create_ticket(self, request: GatewayRequest, wanted: DownloadWanted) -> Response:
+        """An address that a browser can open for one download, without a header."""
+        return new_ticket(request, wanted.path)
 
     @route("PUT", "/files/<id:file_id>/content", Access.FILES_WRITE, repeatable=True)
     def replace_content(self, request: GatewayRequest, file_id: int) -> Response | Deferred:
@@ -319,8 +331,16 @@ class Gateway:
         """One page of what a file has been, also of one in the trash."""
         return self.versions.page(self.documents.find_any(request.identity, file_id), query)
 
-    @route("GET", "/files/<id:file_id>/versions/<n:number>/content", Access.FILES_READ)
-    def get_version_content(self, request: GatewayRequest, file_id: int, number: int) -> Response:
+    @route(
+        "GET",
+        "/files/<id:file_id>/versions/<n:number>/content",
+        Access.FILES_READ,
+        query=VersionContentQuery,
+        takes_tickets=True,
+    )
+    def get_version_content(
+        self, request: GatewayRequest, query: VersionContentQuery, file_id: int, number: int
+    ) -> Response:
         """A version's bytes; HEAD gives their headers."""
         file = self.documents.find_any(request.identity, file_id)
         return content_response(request, self.versions.content(file, self.versions.find(file, number)))
@@ -414,6 +434,11 @@ class Gateway:
         """Have one event, or all after a cursor, sent again."""
         return self.webhooks.redeliver(request, webhook_id, wanted)
 
+    @route("GET", "/backup", Access.ADMIN)
+    def backup_status(self, request: GatewayRequest) -> Any:
+        """How far the backup has come, and what it fails to copy."""
+        return self.backup("status")
+
     @route("GET", "/health/live", Access.PUBLIC)
     def live(self, request: GatewayRequest) -> Any:
         """The process answers."""
@@ -438,3 +463,13 @@ class Gateway:
     def get_static_file(self, request: GatewayRequest, path: str) -> Response:
         """A file that the gateway's own pages load."""
         return self.static.answer(request, path)
+
+    @route("GET", "/console", Access.PUBLIC)
+    def get_console(self, request: GatewayRequest) -> Response:
+        """The web console."""
+        return console_page(request, self.static)
+
+    @route("GET", "/console/settings", Access.PUBLIC)
+    def get_console_settings(self, request: GatewayRequest) -> Any:
+        """What the web console must know of this installation."""
+        return console_settings(self.settings)

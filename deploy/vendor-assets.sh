@@ -19,3 +19,4 @@ copy() {
 }
 
 copy swagger-ui-dist swagger-ui-bundle.js swagger-ui-bundle.js.LICENSE.txt swagger-ui.css favicon-32x32.png LICENSE NOTICE
+copy socket.io-client dist/socket.io.esm.min.js LICENSE

@@ -15,6 +15,7 @@ from nameko.extensions import DependencyProvider
 from docsave_services.domain.secret_key import SECRET_KEY_MIN_BYTES
 from docsave_services.tokens import KeyRing
 
+_ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _LOCATION = re.compile(r"/(?:[A-Za-z0-9_-]+/)+")
 
 
@@ -40,6 +41,7 @@ class Settings:
     sweep_grace_hours: int = 24
     trash_days: int = 0
     require_if_match: bool = False
+    notifier_url: str = ""
     accel_redirect: str = ""
     verify_days: int = 30
     upload_life_seconds: float = 24 * 3600.0
@@ -86,6 +88,7 @@ class Settings:
             sweep_grace_hours=_integer(text, "sweep_grace_hours", 1, 10 * 365 * 24),
             trash_days=_integer(text, "trash_days", 0, 100 * 365),
             require_if_match=_switch(text, "require_if_match"),
+            notifier_url=_origin(text, "notifier_url"),
             accel_redirect=_location(text, "accel_redirect"),
             verify_days=_integer(text, "verify_days", 0, 3650),
             backup_compact_after=_days_or_never(text, "backup_compact_after"),
@@ -150,6 +153,13 @@ def _networks(text: Mapping[str, str], name: str) -> tuple[str, ...]:
         return tuple(str(ipaddress.ip_network(network)) for network in networks)
     except ValueError as exc:
         raise ConfigurationError(f"DOCSAVE_{name.upper()} must be addresses or networks: {exc}") from exc
+
+
+def _origin(text: Mapping[str, str], name: str) -> str:
+    value = text.get(name, "")
+    if value not in ("", "/") and not _ORIGIN.fullmatch(value):
+        raise ConfigurationError(f"DOCSAVE_{name.upper()} must be / or an origin, like https://files.example.com:8001")
+    return value
 
 
 def _location(text: Mapping[str, str], name: str) -> str:

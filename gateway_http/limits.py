@@ -124,6 +124,13 @@ UNPACKING_WAIT_SECONDS = 10.0
 ACCEPT_BACKLOG = 1024
 """Connections the kernel holds for us while we are busy."""
 
+TICKET_SECONDS = 60
+"""A download begins so long after its ticket was given; it may take as long as it likes."""
+
+TICKET_CHARACTERS_MAX = 1024
+DOWNLOAD_PATH_CHARACTERS_MAX = 4096
+"""Together with a ticket it fits in ``URL_BYTES_MAX``."""
+
 ARCHIVE_IDS_MAX = 1000
 ARCHIVE_FILES_MAX = 10_000
 """Files in one archive: named by their ids, or found below a folder."""

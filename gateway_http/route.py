@@ -14,9 +14,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 from werkzeug.wrappers import Response
 
-from docsave_services.credentials import credentials_of
+from docsave_services.credentials import Credentials, credentials_of
 from docsave_services.errors import DocsaveError
 from docsave_services.nameko_ext.request_context import REQUEST_ID_KEY
+from docsave_services.tokens import Identity
 from gateway_http.auth import Access, authenticate, authorise
 from gateway_http.deferred import Deferred
 from gateway_http.idempotency import key_in
@@ -25,6 +26,7 @@ from gateway_http.problem import error_of, problem_response
 from gateway_http.request import GatewayRequest
 from gateway_http.responses import json_response
 from gateway_http.server import GatewayServer
+from gateway_http.tickets import has_ticket, holder_of_ticket
 
 
 class HttpRoute(Entrypoint):
@@ -34,7 +36,7 @@ class HttpRoute(Entrypoint):
     caller may do that (403): the order of CONTRACT, section 8. The method gets the ``GatewayRequest``, what was read
     of body or query, and the URL's values; it returns a ``Response`` or what becomes JSON, or defers either. After one
     that ``revokes`` something, this process knows of it before it answers. A ``repeatable`` one honours
-    ``Idempotency-Key``.
+    ``Idempotency-Key``. One that ``takes_tickets`` may be asked with a download ticket instead of a header.
     """
 
     server = GatewayServer()
@@ -48,6 +50,7 @@ class HttpRoute(Entrypoint):
         query: type[BaseModel] | None = None,
         revokes: bool = False,
         repeatable: bool = False,
+        takes_tickets: bool = False,
         body_bytes_max: int = JSON_BYTES_MAX,
         **kwargs: Any,
     ) -> None:
@@ -58,6 +61,7 @@ class HttpRoute(Entrypoint):
         self.query = query
         self.revokes = revokes
         self.repeatable = repeatable
+        self.takes_tickets = takes_tickets
         self.body_bytes_max = body_bytes_max
         super().__init__(expected_exceptions=(DocsaveError, HTTPException), **kwargs)
 
@@ -77,7 +81,7 @@ class HttpRoute(Entrypoint):
         """Answer ``request``; never raises."""
         try:
             credentials = credentials_of(self.container)
-            request.verified_identity = authenticate(request, self.access, credentials)
+            request.verified_identity = self._caller(request, credentials)
             inputs = self._inputs(request)
             authorise(request, self.access)
             with self._alone(request):
@@ -85,10 +89,15 @@ class HttpRoute(Entrypoint):
             if isinstance(result, Deferred):
                 deferred, result = result, result.finish()
                 if deferred.asks_again:
-                    authenticate(request, self.access, credentials)
+                    self._caller(request, credentials)
         except Exception as exc:
             return problem_response(error_of(exc), request.request_id)
         return result if isinstance(result, Response) else json_response(result)
+
+    def _caller(self, request: GatewayRequest, credentials: Credentials) -> Identity | None:
+        if self.takes_tickets and has_ticket(request):
+            return holder_of_ticket(request, credentials)
+        return authenticate(request, self.access, credentials)
 
     def _inputs(self, request: GatewayRequest) -> list[BaseModel]:
         if self.repeatable:

@@ -22,6 +22,7 @@ from gateway_http.schemas._documents import (
     ReferenceListQuery,
     UploadQuery,
 )
+from gateway_http.schemas._downloads import ContentQuery, DownloadWanted, VersionContentQuery
 from gateway_http.schemas._history import (
     ChangesQuery,
     PastFileQuery,
@@ -42,9 +43,11 @@ __all__ = [
     "ArchiveQuery",
     "AuditQuery",
     "ChangesQuery",
+    "ContentQuery",
     "Credentials",
     "DeleteQuery",
     "DeliveryListQuery",
+    "DownloadWanted",
     "FileFields",
     "FileId",
     "FileListQuery",
@@ -74,6 +77,7 @@ __all__ = [
     "UserListQuery",
     "UserPatch",
     "UserPatchByAdmin",
+    "VersionContentQuery",
     "VersionListQuery",
     "WebhookListQuery",
     "WebhookPatch",

@@ -11,6 +11,7 @@ from docsave_services.domain.filters import LABEL_FILTERS_MAX, media_type_filter
 from docsave_services.errors import InvalidInput
 from gateway_http.limits import ARCHIVE_IDS_MAX
 from gateway_http.schemas import _shapes as shapes
+from gateway_http.schemas._downloads import TakesTicket
 from gateway_http.schemas._kinds import (
     After,
     Bytes,
@@ -118,7 +119,7 @@ class ReferenceListQuery(Strict):
 DistinctIds = Annotated[list[FileId], Field(min_length=1, max_length=ARCHIVE_IDS_MAX), BeforeValidator(distinct_ids)]
 
 
-class ArchiveQuery(Strict):
+class ArchiveQuery(TakesTicket):
     """``GET /files/archive``: ids with commas between them, or a folder with everything below it."""
 
     ids: (
