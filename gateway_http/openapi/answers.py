@@ -113,6 +113,38 @@ class RestoreReport(TypedDict):
     next: str | None
 
 
+class DownloadTicket(TypedDict):
+    """``url`` can be opened without a token; the download must begin within ``expires_in`` seconds."""
+
+    url: str
+    expires_in: int
+
+
+class BackupStatus(TypedDict):
+    """How far the backup is: ``lag_events`` changes are not copied yet, null while that is not known. The operator's
+    manual tells of further fields."""
+
+    state: str
+    reason: str | None
+    cursor: str | None
+    head: str | None
+    lag_events: int | None
+    waiting: int
+    copied: int
+    failing: list[dict[str, Any]]
+    failing_total: int
+
+
+class ConsoleSettings(TypedDict):
+    """What the web console must know. Without ``notifier_url`` Socket.IO is on the same host at ``notifier_port``."""
+
+    version: str
+    notifier_url: str | None
+    notifier_port: int
+    registration: Literal["open", "admin"]
+    max_file_bytes: int
+
+
 class Live(TypedDict):
     """The process answers."""
 

@@ -61,6 +61,11 @@ DOCUMENTS = Subject(
         ),
         "get_file": Told((Answer(200, "The file.", contracts.File, ("ETag",)),), also=(NotFound,)),
         "get_content": READING,
+        "create_ticket": Told(
+            (Answer(201, "The address.", answers.DownloadTicket),),
+            more="For browsers, whose own downloads carry no token. Good for this path alone, as long as the session or"
+            " key lasts.",
+        ),
         "replace_content": Told(
             (Answer(200, "The file as it is now.", contracts.File, SAVED),),
             also=(NotFound, QuotaExceeded, StorageUnavailable, BlobMissing, *CONDITIONS),

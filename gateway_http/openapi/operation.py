@@ -31,6 +31,16 @@ OPERATION = Subject(
             headers=("If-None-Match",),
             asks_services=False,
         ),
+        "backup_status": Told((Answer(200, "The status.", answers.BackupStatus),)),
+        "get_console": Told(
+            (
+                Answer(200, "The page.", ("text/html",), _PAGE),
+                Answer(304, "The client has it already.", None, ("ETag",)),
+            ),
+            headers=("If-None-Match",),
+            asks_services=False,
+        ),
+        "get_console_settings": Told((Answer(200, "The settings.", answers.ConsoleSettings),), asks_services=False),
         "get_static_file": Told(
             (
                 Answer(200, "The file.", ("*/*",), _PAGE),

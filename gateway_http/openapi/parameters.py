@@ -51,6 +51,7 @@ _QUERY: dict[str, tuple[str, Any]] = {
     "size_max": ("Of at most so many bytes.", None),
     "size_min": ("Of at least so many bytes.", None),
     "sort": ("The order; `-` for descending.", "-updated_at"),
+    "ticket": ("A download ticket, instead of a token; the last parameter.", None),
     "type": ("Only events of these types.", ["File_create"]),
     "under": ("This folder and those below it.", None),
     "updated_after": ("Changed after this time.", None),
