@@ -11,10 +11,11 @@ export function uploadPanel(uploads) {
   const rows = new Map();
   const list = h("ul", {});
   const title = h("h2", {});
+  const clear = button(t("uploads.clear"), () => uploads.clear(), { class: "plain" });
   const panel = h(
     "section",
     { class: "uploads", "aria-label": t("uploads.title"), hidden: true },
-    h("header", {}, title, button(t("uploads.clear"), () => uploads.clear(), { class: "plain" })),
+    h("header", {}, title, clear),
     list,
   );
   let said = 0;
@@ -24,6 +25,7 @@ export function uploadPanel(uploads) {
     waiting = false;
     panel.hidden = uploads.items.length === 0;
     const active = uploads.active.length;
+    clear.hidden = active === uploads.items.length;
     title.textContent = active ? tn("uploads.active", active) : t("uploads.over");
     for (const [id, row] of rows) {
       if (!uploads.items.some((upload) => upload.id === id)) {
