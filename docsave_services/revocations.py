@@ -178,7 +178,7 @@ class Revocations:
         """Pull for ever."""
         while True:
             self.catch_up()
-            eventlet.sleep(PULL_SECONDS if self.view.was_pulled else PULL_SECONDS / 10)
+            eventlet.sleep(PULL_SECONDS if self.view.is_fresh else PULL_SECONDS / 10)
 
 
 class RevocationsProvider(DeadlineRpc):

@@ -11,6 +11,7 @@ from nameko.constants import AMQP_SSL_CONFIG_KEY, AMQP_URI_CONFIG_KEY
 from werkzeug.wrappers import Response
 
 from docsave_services.contracts import BACKUP, FILES, NOTIFIER, USERS, WEBHOOKS
+from docsave_services.credentials import credentials_of
 from docsave_services.errors import DatabaseUnavailable, DocsaveError, Unavailable
 from docsave_services.log import get_logger
 from docsave_services.nameko_ext import DeadlineRpc, RpcCaller
@@ -29,9 +30,12 @@ Problem = str | None
 class Readiness:
     """Asks every part whether it works."""
 
-    def __init__(self, ask_broker: Callable[[], None], callers: dict[str, RpcCaller]) -> None:
+    def __init__(
+        self, ask_broker: Callable[[], None], callers: dict[str, RpcCaller], knows_sessions: Callable[[], bool]
+    ) -> None:
         self._ask_broker = ask_broker
         self._callers = callers
+        self._knows_sessions = knows_sessions
 
     def report(self) -> Response:
         """200 when all is well, else 503, with one entry a part."""
@@ -40,6 +44,8 @@ class Readiness:
         answers = {name: check.wait() for name, check in services.items()}
         problems: dict[str, Problem] = {"broker": broker.wait(), "database": _database_problem(answers)}
         problems |= {name: problem for name, (_, problem) in answers.items()}
+        if not self._knows_sessions():  # nobody is let in, however well everything answers by now
+            problems[USERS] = problems[USERS] or "has not said lately whose sessions have ended"
         healthy = not any(problems.values())
         checks = {name: _check(problem) for name, problem in problems.items()}
         return json_response(
@@ -92,7 +98,10 @@ class ReadinessProvider(DeadlineRpc):
         callers = {
             name: RpcCaller(worker_ctx, name, self.rpc_reply_listener, READY_DEADLINE_SECONDS) for name in _SERVICES
         }
-        return Readiness(self._ask_broker, callers)
+        return Readiness(self._ask_broker, callers, self._knows_sessions)
+
+    def _knows_sessions(self) -> bool:
+        return credentials_of(self.container).revocations.view.is_fresh
 
     def _ask_broker(self) -> None:
         """Connect: the broker must let us in. A pooled connection may be a dead one and stays so."""

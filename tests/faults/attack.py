@@ -6,7 +6,7 @@ import contextlib
 import json
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +55,22 @@ class Target:
     def wait_quiet(self) -> None:
         """Until every part answers and the backup holds and has reported all that the journal has."""
         self.system.wait_ready(RECOVERY_SECONDS)
-        wait_until(self._backup_is_complete, QUIET_SECONDS, LOOK_SECONDS)
+        wait_until(self.backup_is_complete, QUIET_SECONDS, LOOK_SECONDS)
+
+    def wait_protected(self, file_ids: Sequence[int], person: Person) -> None:
+        """Until the copies of these documents' present versions are safe."""
+
+        def protected(file_id: int) -> bool:
+            return bool(person.get(f"/files/{file_id}").json()["backup"]["state"] == "protected")
+
+        wait_until(lambda: all(protected(file_id) for file_id in file_ids), QUIET_SECONDS, LOOK_SECONDS)
 
     def collect(self) -> Evidence:
         """All that it keeps."""
         return collect(self.system.amqp_uri, self.db_uri, self.system.data_dir, self.system.backup_dir)
 
-    def _backup_is_complete(self) -> bool:
+    def backup_is_complete(self) -> bool:
+        """Whether the backup holds and has reported all that the journal has."""
         root, last = self.system.backup_dir, read_rows(self.db_uri).last
         place = {"copied": 0, "reported": 0}
         with contextlib.suppress(FileNotFoundError):  # nothing has ever been copied
@@ -72,10 +81,12 @@ class Target:
 class Attack:
     """Ann and Bob work at three desks each; both and the administrator listen."""
 
-    def __init__(self, target: Target, seed: str, directory: Path) -> None:
+    def __init__(self, target: Target, seed: str, directory: Path, excused: frozenset[int] = frozenset()) -> None:
+        """``excused`` are statuses that may come beside the usual ones; what they refuse must leave no trace."""
         self.target = target
         self.seed = seed
         self.rng = random.Random(seed)
+        self._excused = excused
         self._diary_path = directory / "diary.jsonl"
         self.diary = Diary()
         self.diary.requests = _Shared(target.requests)
@@ -126,7 +137,7 @@ class Attack:
         evidence = self.target.collect()
         target, diary = self.target, self.diary
         return [
-            *checker.check_answers(diary),
+            *checker.check_answers(diary, self._excused),
             *checker.check_kept(evidence, diary, target.requests, target.uploads_killed),
             *self._check_recordings(evidence.journal),
             *[problem for person in self.people for problem in _check_api(person, evidence.journal)],

@@ -8,7 +8,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,10 +95,11 @@ class Person:
         """Look without leaving a trace in the diary."""
         return requests.get(self.base_url + path, params=query, headers=self.headers, timeout=ANSWER_SECONDS)
 
-    def upload(self, session: requests.Session, content: bytes, name: str) -> Request:
-        """A new document."""
+    def upload(self, session: requests.Session, content: bytes, name: str, key: str | None = None) -> Request:
+        """A new document; the same again with the same ``key`` is the same document."""
         request = self._begin("upload", None, name, content, doomed=name == FORBIDDEN_NAME)
-        return self._send(session, request, "POST", "/files", params={"name": name}, data=content)
+        headers = {"Idempotency-Key": key} if key else {}
+        return self._send(session, request, "POST", "/files", headers, params={"name": name}, data=content)
 
     def replace(self, session: requests.Session, file_id: int, content: bytes, doomed: bool = False) -> Request:
         """New content for a document."""
@@ -127,8 +128,16 @@ class Person:
         self.diary.requests.append(request)
         return request
 
-    def _send(self, session: requests.Session, request: Request, method: str, path: str, **options: Any) -> Request:
-        headers = {**self.headers, "X-Request-Id": uuid.uuid4().hex}
+    def _send(
+        self,
+        session: requests.Session,
+        request: Request,
+        method: str,
+        path: str,
+        extra: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Request:
+        headers = {**self.headers, "X-Request-Id": uuid.uuid4().hex, **(extra or {})}
         url = self.base_url + path
         try:
             answer = session.request(method, url, headers=headers, timeout=ANSWER_SECONDS, **options)

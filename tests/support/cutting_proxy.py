@@ -18,6 +18,8 @@ class CuttingProxy:
 
     ``cuts`` are for the next connections, one each: ``("sent", n)`` or ``("received", n)`` breaks it once so many bytes
     have passed that way; the last of them never get there. ``pause`` seconds lie between two pieces a client sends.
+    A ``black_hole`` takes everything and passes nothing on. ``loses_answer_to`` is asked of each piece a client sends:
+    when it says yes the server gets the piece, and the connection breaks when its answer comes.
     """
 
     def __init__(self, target_url: str) -> None:
@@ -29,9 +31,24 @@ class CuttingProxy:
         self.sent = self.received = self.connections = 0
         self.pause = 0.0
         self.refusing = False
+        self.black_hole = False
+        self.loses_answer_to: Callable[[bytes], bool] | None = None
+        self.lost_answers = 0
         self.mangle: Callable[[bytes], bytes] = lambda piece: piece
         self._open: set[socket.socket] = set()
+        self._unanswered: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        """Where it listens on loopback."""
+        return int(self._listener.getsockname()[1])
+
+    def set(self, pause: float = 0.0, refusing: bool = False, black_hole: bool = False) -> None:
+        """What the line is like from now on. What a black hole has swallowed is gone: its connections are cut after."""
+        if self.black_hole and not black_hole:
+            self.cut()
+        self.pause, self.refusing, self.black_hole = pause, refusing, black_hole
 
     def cut(self) -> None:
         """Break every connection."""
@@ -83,6 +100,14 @@ class CuttingProxy:
                     break
                 if way == "sent" and self.pause:
                     eventlet.sleep(self.pause)
+                if self.black_hole:
+                    continue
+                if way == "sent" and self.loses_answer_to is not None and self.loses_answer_to(piece):
+                    self._unanswered.add(target)
+                if way == "received" and source in self._unanswered:
+                    self._unanswered.discard(source)
+                    self.lost_answers += 1
+                    break
                 target.sendall(self.mangle(piece) if way == "received" else piece)
             else:
                 target.shutdown(socket.SHUT_WR)

@@ -122,6 +122,29 @@ def test_a_failed_pull_is_tried_again() -> None:
     assert known.view.is_revoked(person(session="a"))
 
 
+def test_a_view_that_has_grown_old_is_pulled_again_soon(view: RevocationView, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at a start: until then nobody is let in, and a whole pause would be added to whatever was broken."""
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            raise StopIteration
+
+    def pull(since: int | None) -> Any:
+        raise Unavailable
+
+    known = Revocations(pull)
+    known.view = view
+    monkeypatch.setattr(revocations.eventlet, "sleep", pause)
+    ages = iter([0.0, revocations.STALE_SECONDS + 1])
+    begun = time.monotonic()
+    monkeypatch.setattr(revocations.time, "monotonic", lambda: begun + next(ages))
+    with pytest.raises(StopIteration):
+        known.run()
+    assert pauses == [revocations.PULL_SECONDS, revocations.PULL_SECONDS / 10]
+
+
 class Desk:
     """Answers about keys, counting."""
 

@@ -1,0 +1,164 @@
+"""32 people and 1,000 sockets for a while, beside a backup that verifies itself: what it costs at the beginning and at
+the end. ``python -m tests.soak.load --minutes 60``; figures are printed and kept in ``.soak/load.md``."""
+
+from __future__ import annotations
+
+import eventlet
+
+eventlet.monkey_patch()  # before anything imports socket or threading; noqa: E402 below follows from it
+
+import argparse  # noqa: E402
+import random  # noqa: E402
+import resource  # noqa: E402
+import statistics  # noqa: E402
+import sys  # noqa: E402
+import tempfile  # noqa: E402
+import threading  # noqa: E402
+import time  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+from dataclasses import dataclass, field  # noqa: E402
+from pathlib import Path  # noqa: E402
+from urllib.parse import urlsplit  # noqa: E402
+
+import requests  # noqa: E402
+from nameko.standalone.rpc import ServiceRpcProxy  # noqa: E402
+
+from docsave_services.runtime.programs import SERVICES  # noqa: E402
+from tests.faults.attack import Target  # noqa: E402
+from tests.faults.diary import Diary, Outcome, Person, new_person  # noqa: E402
+from tests.faults.load import Worker  # noqa: E402
+from tests.faults.soak import STATE  # noqa: E402
+from tests.support.many_sockets import ManySockets  # noqa: E402
+from tests.support.system import System, running_system  # noqa: E402
+from tests.support.waiting import wait_until  # noqa: E402
+
+UPLOADERS = 32
+SOCKETS = 1000
+SAMPLE_SECONDS = 5.0
+QUIET_SECONDS = 300.0
+
+
+@dataclass
+class Sample:
+    """What each service holds: memory in MiB and open descriptors; and how long one small upload takes, in seconds."""
+
+    after: float
+    memory: dict[str, float] = field(default_factory=dict)
+    descriptors: dict[str, int] = field(default_factory=dict)
+    behind: int = 0
+    answer: float = 0.0
+
+
+class Measured:
+    """A system under load."""
+
+    def __init__(self, system: System, seed: int) -> None:
+        self.system = system
+        self.target = Target(system)
+        self.diary = Diary()
+        self.samples: list[Sample] = []
+        self.verified = 0
+        self.problems: list[str] = []
+        self._begun = time.monotonic()
+        self._stop = threading.Event()
+        self._rng = random.Random(seed)
+
+    def run(self, minutes: float) -> None:
+        """Load, and after it the same system at rest."""
+        people = [new_person(self.system.base_url, self.diary) for _ in range(4)]
+        tokens = [people[n % len(people)].token for n in range(SOCKETS)]
+        sockets = ManySockets(urlsplit(self.system.socket_url).port or 0, tokens)
+        sockets.wait_identified(120)
+        self.sample(people[0])
+        threads = [threading.Thread(target=self._work, args=(people[n % 4], n), daemon=True) for n in range(UPLOADERS)]
+        threads.append(threading.Thread(target=self._verify, daemon=True))
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + minutes * 60
+        while time.monotonic() < end:
+            eventlet.sleep(min(SAMPLE_SECONDS, max(0.0, end - time.monotonic())))  # how long it lasts is the task
+            self.sample(people[0])
+        self._stop.set()
+        for thread in threads:
+            thread.join(120)
+        wait_until(self.target.backup_is_complete, QUIET_SECONDS, 1.0)
+        self.sample(people[0])
+        if sockets.closed:
+            self.problems.append(f"{sockets.closed} sockets were closed")  # an access token lives for 15 minutes
+        sockets.close()
+
+    def sample(self, person: Person) -> None:
+        """Look now."""
+        taken = Sample(time.monotonic() - self._begun)
+        for service in SERVICES:
+            process = Path(f"/proc/{self.system.pid_of(service)}")
+            pages = int((process / "statm").read_text().split()[1])
+            taken.memory[service] = pages * resource.getpagesize() / 2**20
+            taken.descriptors[service] = sum(1 for _ in (process / "fd").iterdir())
+        begun = time.monotonic()
+        person.upload(requests.Session(), f"sample {begun}".encode(), f"sample-{begun}.txt")
+        taken.answer = time.monotonic() - begun
+        with ServiceRpcProxy("backup", {"AMQP_URI": self.system.amqp_uri}, timeout=20) as backup:
+            taken.behind = int(backup.status()["lag_events"] or 0)
+        self.samples.append(taken)
+
+    def _work(self, person: Person, number: int) -> None:
+        worker = Worker(person, random.Random(self._rng.random()), f"load-{number}")
+        while not self._stop.is_set():
+            worker.one()
+
+    def _verify(self) -> None:
+        with ServiceRpcProxy("backup", {"AMQP_URI": self.system.amqp_uri}, timeout=600) as backup:
+            while not self._stop.is_set():
+                found = backup.verify()
+                self.verified += 1
+                if found["damaged"] or found["missing"]:
+                    self.problems.append(f"verify: {found}")
+                self._stop.wait(10)
+
+    def report(self) -> str:
+        """The figures as a table."""
+        first, last = self.samples[0], self.samples[-1]
+        lines = [
+            f"{UPLOADERS} people, {SOCKETS} sockets, {last.after / 60:.1f} minutes: "
+            + ", ".join(f"{self.diary.count(outcome)} {outcome.value}" for outcome in Outcome)
+            + f"; {self.verified} runs of verify; problems: {self.problems or 'none'}",
+            "",
+            "| service | MiB at the start | highest | at the end | descriptors at the start | highest | at the end |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        ]
+        for name in SERVICES:
+            memory = [sample.memory[name] for sample in self.samples]
+            open_ones = [sample.descriptors[name] for sample in self.samples]
+            lines.append(
+                f"| {name} | {memory[0]:.0f} | {max(memory):.0f} | {memory[-1]:.0f} "
+                f"| {open_ones[0]} | {max(open_ones)} | {open_ones[-1]} |"
+            )
+        answers = [sample.answer for sample in self.samples]
+        lines += [
+            "",
+            f"One upload: {first.answer:.2f} s before, {statistics.median(answers):.2f} s under load (median), "
+            f"{last.answer:.2f} s after. Backup behind: {first.behind} before, "
+            f"{max(sample.behind for sample in self.samples)} at most, {last.behind} after.",
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Status 1 when something went wrong that is not a matter of speed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak.load", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="docsave-load-") as directory, running_system(Path(directory)) as system:
+        measured = Measured(system, asked.seed)
+        measured.run(asked.minutes)
+    text = measured.report()
+    STATE.mkdir(exist_ok=True)
+    (STATE / "load.md").write_text(text)
+    print(text)
+    return 1 if measured.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,25 @@
+"""Python loads this at its start when it is on PYTHONPATH: a service of docsave begins anew under libfaketime.
+
+Its clock is the machine's plus what ``$FAULT_CLOCKS/<service>`` says, read again at each look. Durations (the monotonic
+clock) and the times of files stay true: a clock that jumps does not change them either.
+"""
+
+import os
+import sys
+
+_SERVICES = ("users", "files", "webhooks", "backup", "notifier", "gateway")
+_LIBRARY = "libfaketimeMT.so.1"
+_name = os.environ.get("SUPERVISOR_PROCESS_NAME", "")
+if _name in _SERVICES and "LD_PRELOAD" not in os.environ:
+    _clock = os.path.join(os.environ["FAULT_CLOCKS"], _name)  # noqa: PTH118 - loaded before each program: no imports
+    if not os.path.exists(_clock):  # noqa: PTH110
+        with open(_clock, "w") as _file:  # noqa: PTH123
+            _file.write("+0\n")
+    os.environ.update(
+        LD_PRELOAD=f"/usr/lib/{sys.implementation._multiarch}/faketime/{_LIBRARY}",
+        FAKETIME_TIMESTAMP_FILE=_clock,
+        FAKETIME_NO_CACHE="1",
+        FAKETIME_DONT_FAKE_MONOTONIC="1",
+        NO_FAKE_STAT="1",
+    )
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606
