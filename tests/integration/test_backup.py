@@ -73,6 +73,13 @@ def fill(journal: Journal, count: int, files_count: int = 20) -> list[FileEvent]
     return added
 
 
+def take_away(journal: Journal, event: FileEvent) -> Callable[[], object]:
+    """Let the event's content be missing in the blob store; what is returned puts it back."""
+    blob = journal.blob_path(event)
+    aside = blob.rename(blob.with_name("aside"))
+    return lambda: aside.rename(blob)
+
+
 def assert_complete(root: Path, journal: Journal) -> None:
     """Every event has exactly one whole entry, and there is nothing else."""
     expected: dict[int, list[int]] = {}
@@ -165,16 +172,13 @@ def test_the_place_it_reports_is_the_one_on_disk(
     files: StandInFiles, journal: Journal, start_backup: Callable[[], BackupProcess]
 ) -> None:
     """Up to the first version that is not safe, however much is copied behind it; then to the end."""
-    events = fill(journal, 10, files_count=100)
-    lost = next(e for e in events if e["size"] == 3000)
-    blob = journal.blob_path(lost)
-    aside = blob.with_name("aside")
-    blob.rename(aside)
+    lost = next(event for event in fill(journal, 10, files_count=100) if event["size"] == 3000)
+    put_back = take_away(journal, lost)
     backup = start_backup()
     others = {k: v for k, v in newest(journal).items() if k != lost["id"]}
     wait_until(lambda: others.items() <= files.protected.items(), 20)
     wait_until(lambda: files.through == f"{journal.epoch}:{lost['event_id'] - 1}")
-    aside.rename(blob)
+    put_back()
     backup.wait_caught_up(10)
     wait_until(lambda: files.through == f"{journal.epoch}:10")
 
@@ -244,11 +248,8 @@ def test_a_failing_version_is_shown_and_does_not_hold_up_the_others(
     files: StandInFiles, journal: Journal, start_backup: Callable[[], BackupProcess]
 ) -> None:
     """A missing blob is retried until it is back; the later versions are safe and reported long before."""
-    events = fill(journal, 10, files_count=100)
-    lost = next(e for e in events if e["size"] == 3000)
-    blob = journal.blob_path(lost)
-    aside = blob.with_name("aside")
-    blob.rename(aside)
+    lost = next(event for event in fill(journal, 10, files_count=100) if event["size"] == 3000)
+    put_back = take_away(journal, lost)
     backup = start_backup()
     others = {k: v for k, v in newest(journal).items() if k != lost["id"]}
     wait_until(lambda: others.items() <= files.protected.items(), 20)
@@ -256,7 +257,7 @@ def test_a_failing_version_is_shown_and_does_not_hold_up_the_others(
     assert status["failing"][0]["event_id"] == lost["event_id"]
     assert status["failing"][0]["error"].startswith("blob_missing")
     assert status["cursor"] == f"{journal.epoch}:{lost['event_id'] - 1}"
-    aside.rename(blob)
+    put_back()
     backup.wait_caught_up(10)
     assert_complete(backup.root, journal)
     assert backup.call("status")["failing"] == []
@@ -480,15 +481,13 @@ def test_stopping_does_not_wait_for_a_disk_that_hangs(
 ) -> None:
     """A copy whose reading never returns is given up, leaves nothing, and is made at the next start."""
     events = [journal.add(b"%d" % number, file_id=number) for number in range(1, 4)]
-    blob = journal.blob_path(events[1])
-    aside = blob.with_name("aside")
-    blob.rename(aside)
-    os.mkfifo(blob)  # opening it waits for a writer that never comes
+    put_back = take_away(journal, events[1])
+    os.mkfifo(journal.blob_path(events[1]))  # opening it waits for a writer that never comes
     backup = start_backup()
     backup.wait_caught_up(1)
     wait_until(lambda: files.protected == {1: 1, 3: 1})
     assert backup.stop() < 4
-    aside.rename(blob)
+    put_back()
     backup.start()
     backup.wait_caught_up(3)
     assert_complete(backup.root, journal)

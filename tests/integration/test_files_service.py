@@ -9,8 +9,6 @@ from typing import Any
 
 import kombu
 import pytest
-import yaml
-from nameko.cli.main import setup_yaml_parser
 from nameko.containers import ServiceContainer
 from nameko.standalone.rpc import ClusterRpcProxy
 from nameko.testing.services import entrypoint_hook
@@ -22,22 +20,17 @@ from docsave_services.errors import BlobMissing, InvalidInput, NotFound
 from docsave_services.files import outbox
 from docsave_services.files.service import FilesService
 from docsave_services.times import now
+from tests.support.configuration import load_config
 from tests.support.documents import Documents
 from tests.support.rabbitmq import Broker
 from tests.support.sweeping import Sweeping
 
-CONFIG = Path(__file__).resolve().parents[2] / "config.yml"
 WaitUntil = Callable[..., Any]
 
 
 @pytest.fixture
 def config(documents: Documents, tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.setenv("DOCSAVE_AMQP_URI", broker.amqp_uri)
-    monkeypatch.setenv("DOCSAVE_DB_URI", documents.db_uri)
-    monkeypatch.setenv("DOCSAVE_DATA_DIR", str(tmp_path))
-    setup_yaml_parser()
-    loaded: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
-    return loaded
+    return load_config(monkeypatch, AMQP_URI=broker.amqp_uri, DB_URI=documents.db_uri, DATA_DIR=tmp_path)
 
 
 @pytest.fixture

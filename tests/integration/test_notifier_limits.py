@@ -16,6 +16,7 @@ from nameko.containers import ServiceContainer
 from notifier_bridge.limits import MESSAGES_AT_ONCE_MAX, MESSAGES_EXCESS_MAX, STRANGERS_PER_ADDRESS_MAX
 from notifier_bridge.service import LiveFeed, Notifier
 from tests.integration.test_notifier import accounts, bridge, join, journal
+from tests.support.configuration import load_config
 from tests.support.notifier import SECRET, Journal, RawWebSocket, Recorder, free_port, token
 from tests.support.waiting import wait_until
 
@@ -31,29 +32,17 @@ class _HastyNotifier(Notifier):
 
 
 @pytest.fixture
-def hasty(broker, journal, accounts, tmp_path):
+def hasty(broker, journal, accounts, tmp_path, monkeypatch):
     """The bridge in this process, with one second to identify oneself; its port."""
     port = free_port()
-    config = {
-        "AMQP_URI": broker.amqp_uri,
-        "DOCSAVE": {
-            "host": "127.0.0.1",
-            "port": 0,
-            "notifier_port": port,
-            "data_dir": str(tmp_path),
-            "backup_dir": str(tmp_path),
-            "registration": "open",
-            "max_file_bytes": 1,
-            "cors_origins": f"https://crm.example,http://127.0.0.1:{port}",
-            "body_timeout_seconds": 5,
-            "verify_days": 0,
-            "upload_life_seconds": 60,
-            "sweep_grace_hours": 24,
-            "trash_days": 0,
-            "backup_compact_after": "never",
-            "secret_key": SECRET,
-        },
-    }
+    config = load_config(
+        monkeypatch,
+        AMQP_URI=broker.amqp_uri,
+        NOTIFIER_PORT=port,
+        DATA_DIR=tmp_path,
+        CORS_ORIGINS=f"https://crm.example,http://127.0.0.1:{port}",
+        SECRET_KEY=SECRET,
+    )
     container = ServiceContainer(_HastyNotifier, config)
     container.start()
     feed = next(d for d in container.dependencies if isinstance(d, LiveFeed)).feed

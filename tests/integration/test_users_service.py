@@ -9,8 +9,6 @@ from typing import Any
 import eventlet
 import kombu
 import pytest
-import yaml
-from nameko.cli.main import setup_yaml_parser
 from nameko.containers import ServiceContainer
 from nameko.exceptions import IncorrectSignature
 from nameko.standalone.rpc import ClusterRpcProxy
@@ -27,9 +25,9 @@ from docsave_services.tokens import KeyRing, verify_access_token
 from docsave_services.users import passwords
 from docsave_services.users.service import UsersService
 from tests.support.accounts import PASSWORD, Accounts, open_accounts
+from tests.support.configuration import load_config
 from tests.support.rabbitmq import Broker
 
-CONFIG = Path(__file__).resolve().parents[2] / "config.yml"
 SECRET = "s" * 48
 WaitUntil = Callable[..., Any]
 
@@ -42,13 +40,8 @@ def accounts(database_uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Acc
 
 @pytest.fixture
 def config(accounts: Accounts, broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    for name, value in {
-        "AMQP_URI": broker.amqp_uri, "DB_URI": accounts.uri, "DATA_DIR": str(tmp_path), "SECRET_KEY": SECRET,
-    }.items():  # fmt: skip
-        monkeypatch.setenv(f"DOCSAVE_{name}", value)
-    setup_yaml_parser()
-    loaded: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
-    return loaded
+    settings = {"AMQP_URI": broker.amqp_uri, "DB_URI": accounts.uri, "DATA_DIR": tmp_path, "SECRET_KEY": SECRET}
+    return load_config(monkeypatch, **settings)
 
 
 @pytest.fixture

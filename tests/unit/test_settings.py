@@ -1,42 +1,17 @@
 """config.yml: every value from the environment, clear words about a wrong one."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from nameko.cli.main import setup_yaml_parser
 from nameko.exceptions import ConfigurationError
 
 from docsave_services.settings import Settings
-
-CONFIG = Path(__file__).resolve().parents[2] / "config.yml"
-
-
-def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, Any]:
-    for name in (
-        "SECRET_KEY",
-        "SECRET_KEY_PREVIOUS",
-        "TRUSTED_PROXIES",
-        "ACCEL_REDIRECT",
-        "NOTIFIER_URL",
-        "ADMIN_PASSWORD",
-        "DB_URI",
-        "DATA_DIR",
-        "PORT",
-        "AMQP_URI",
-    ):
-        monkeypatch.delenv(f"DOCSAVE_{name}", raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    setup_yaml_parser()
-    config: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
-    return config
+from tests.support.configuration import load_config
 
 
 def test_the_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """What README says holds without any variable set, and there is no secret in it."""
-    settings = Settings.from_config(load(monkeypatch))
+    settings = Settings.from_config(load_config(monkeypatch))
     assert (settings.host, settings.port, settings.notifier_port) == ("127.0.0.1", 8000, 8001)
     assert settings.data_dir == Path("data")
     assert settings.backup_dir == Path("backups")
@@ -50,13 +25,13 @@ def test_the_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -
 def test_compaction_may_be_at_once_or_never(monkeypatch: pytest.MonkeyPatch) -> None:
     """A number of days, 0 among them, or the word."""
     for value, days in [("0", 0), ("365", 365), ("never", None)]:
-        config = load(monkeypatch, DOCSAVE_BACKUP_COMPACT_AFTER=value)
+        config = load_config(monkeypatch, BACKUP_COMPACT_AFTER=value)
         assert Settings.from_config(config).backup_compact_after == days
 
 
 def test_values_are_taken_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """A password of digits stays the password, and no part of a URI is read as YAML."""
-    config = load(monkeypatch, DOCSAVE_ADMIN_PASSWORD="0012345678", DOCSAVE_AMQP_URI="amqp://a:0x1f@h:5672/: #x")
+    config = load_config(monkeypatch, ADMIN_PASSWORD="0012345678", AMQP_URI="amqp://a:0x1f@h:5672/: #x")
     assert Settings.from_config(config).admin_password == "0012345678"
     assert config["AMQP_URI"] == "amqp://a:0x1f@h:5672/: #x"
 
@@ -77,20 +52,20 @@ def test_values_are_taken_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_wrong_value_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     """The message names the variable, and never a secret's value."""
     with pytest.raises(ConfigurationError, match=variable) as caught:
-        Settings.from_config(load(monkeypatch, **{variable: value}))
+        Settings.from_config(load_config(monkeypatch, **{variable.removeprefix("DOCSAVE_"): value}))
     assert "short" not in str(caught.value).replace("shorter", "")
 
 
 def test_proxies_are_addresses_or_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """None by default; IPv4 and IPv6, single or by network."""
-    assert Settings.from_config(load(monkeypatch)).trusted_proxies == ()
-    config = load(monkeypatch, DOCSAVE_TRUSTED_PROXIES="10.0.0.1, 172.16.0.0/12,::1 ,")
+    assert Settings.from_config(load_config(monkeypatch)).trusted_proxies == ()
+    config = load_config(monkeypatch, TRUSTED_PROXIES="10.0.0.1, 172.16.0.0/12,::1 ,")
     assert Settings.from_config(config).trusted_proxies == ("10.0.0.1/32", "172.16.0.0/12", "::1/128")
 
 
 def test_the_key_before_is_part_of_the_ring(monkeypatch: pytest.MonkeyPatch) -> None:
     """The current one signs, both verify."""
-    config = load(monkeypatch, DOCSAVE_SECRET_KEY="n" * 32, DOCSAVE_SECRET_KEY_PREVIOUS="o" * 32)
+    config = load_config(monkeypatch, SECRET_KEY="n" * 32, SECRET_KEY_PREVIOUS="o" * 32)
     ring = Settings.from_config(config).keys
     assert (ring.current, ring.keys) == ("n" * 32, ("n" * 32, "o" * 32))
 
@@ -98,18 +73,18 @@ def test_the_key_before_is_part_of_the_ring(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_missing_secret_stops_a_service_that_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no default key to forget."""
     with pytest.raises(ConfigurationError, match="DOCSAVE_SECRET_KEY"):
-        Settings.from_config(load(monkeypatch)).require("secret_key")
+        Settings.from_config(load_config(monkeypatch)).require("secret_key")
 
 
 def test_secrets_do_not_show_in_the_settings_repr(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log line with the settings in it gives nothing away."""
     shown = repr(
         Settings.from_config(
-            load(
+            load_config(
                 monkeypatch,
-                DOCSAVE_SECRET_KEY="s3cret" * 8,
-                DOCSAVE_ADMIN_PASSWORD="hunter22",
-                DOCSAVE_SECRET_KEY_PREVIOUS="s3cret" * 9,
+                SECRET_KEY="s3cret" * 8,
+                ADMIN_PASSWORD="hunter22",
+                SECRET_KEY_PREVIOUS="s3cret" * 9,
             )
         )
     )
