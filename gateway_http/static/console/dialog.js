@@ -73,6 +73,7 @@ export function formDialog(title, described, action, submit, options = {}) {
       result = await submit(values);
       dialog.close();
     }, options.closable === false ? null : () => dialog.close());
+    form.querySelector("input, select").setAttribute("autofocus", ""); // else the button that closes would have the focus
     const content = options.text ? h("div", {}, h("p", {}, options.text), form) : form;
     const dialog = openDialog(title, content, { ...options, onclose: () => resolve(result) });
   });

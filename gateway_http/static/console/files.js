@@ -109,7 +109,7 @@ async function ownersOf(app) {
 }
 
 function toolbar(app, state, change, add) {
-  const input = h("input", { type: "file", multiple: true, class: "hidden", id: "upload-input", "aria-label": t("files.upload") });
+  const input = h("input", { type: "file", multiple: true, hidden: true, id: "upload-input" });
   input.addEventListener("change", () => {
     add(input.files);
     input.value = "";
