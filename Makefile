@@ -2,7 +2,7 @@
 .POSIX:
 
 TEST_GROUPS = test-integration-a-f test-integration-g test-integration-h-n test-e2e-and-unit test-integration-o-z test-faults
-.PHONY: requirements run test faults soak soak-load soak-bridge bench $(TEST_GROUPS) lint format asyncapi assets shell accounts restore rebuild drill verify audit lock secrets clean broker-program test-programs
+.PHONY: requirements run test faults soak soak-load soak-bridge bench $(TEST_GROUPS) lint format asyncapi assets postman shell accounts restore rebuild drill verify audit lock secrets clean broker-program test-programs
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -75,6 +75,10 @@ asyncapi: $(VENV)/run.stamp
 # What pages load from npm packages, copied into the repository; a test says when it is out of date.
 assets: node_modules/.stamp
 	@sh deploy/vendor-assets.sh
+
+# The Postman collection from the OpenAPI document and the walk in postman/walk; a test says when it is out of date.
+postman: $(VENV)/run.stamp
+	@PYTHONWARNINGS=ignore $(BIN)/python -m postman.make
 
 # Nameko's shell on the running system: n.rpc.files.list(user_id=1)
 shell: $(VENV)/run.stamp

@@ -72,7 +72,8 @@ RESTORE_STEP = 50
 """Files restored together, in one transaction. Their content may have to be copied first: after each step the time is
 looked at."""
 
-QUERY_FIELDS_MAX = 32
+QUERY_FIELDS_MAX = 100
+"""As many as ``GET /changes`` has fields and terms of its filter, and some."""
 
 IF_MATCH_TAGS_MAX = 100
 """As many as the files service takes with a change."""

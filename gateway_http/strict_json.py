@@ -8,6 +8,9 @@ from typing import Any
 
 from docsave_services.errors import BadJson
 
+_EXACT_MAX = 2.0**53
+"""Up to here a float has every whole number."""
+
 
 def parse_json(body: bytes) -> Any:
     """The value in ``body``; ``BadJson`` for bad UTF-8, duplicate names, NaN, lone surrogates, too deep nesting."""
@@ -39,8 +42,9 @@ def _refuse_constant(name: str) -> Any:
     raise BadJson(f"{name} is not JSON")
 
 
-def _finite_float(digits: str) -> float:
+def _finite_float(digits: str) -> float | int:
     number = float(digits)
     if not math.isfinite(number):
         raise BadJson("The body contains a number that is too large")
-    return number
+    # JSON has numbers, not kinds of them: 7.0 is the 7 that some programs write so.
+    return int(number) if number.is_integer() and abs(number) <= _EXACT_MAX else number

@@ -7,6 +7,7 @@ needs this one.
 from docsave_services.contracts._accounts import (
     SCOPES,
     ApiKey,
+    AuditAction,
     AuditEntry,
     AuditPage,
     LiveSession,
@@ -104,6 +105,7 @@ __all__ = [
     "WEBHOOK_CHANGED",
     "WEBHOOK_DISABLED",
     "ApiKey",
+    "AuditAction",
     "AuditEntry",
     "AuditPage",
     "BackupState",

@@ -103,6 +103,29 @@ class VerifiedKey(TypedDict):
     expires_at: str | None
 
 
+AuditAction = Literal[
+    "login",
+    "login_failed",
+    "login_throttled",
+    "logout",
+    "refresh_reused",
+    "sessions_revoked",
+    "user_created",
+    "user_updated",
+    "password_changed",
+    "key_created",
+    "key_revoked",
+    "file_deleted",
+    "file_restored",
+    "file_removed",
+    "webhook_created",
+    "webhook_updated",
+    "webhook_secret_replaced",
+    "webhook_disabled",
+    "webhook_deleted",
+]
+
+
 class AuditEntry(TypedDict):
     """One line of the audit trail: ``by`` did ``action`` to ``user_id``, from ``address``, with a session or a key."""
 

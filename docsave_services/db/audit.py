@@ -5,39 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from docsave_services.contracts import AuditEntry, AuditPage
+from docsave_services.contracts import AuditAction, AuditEntry, AuditPage
 from docsave_services.db.account_models import ADDRESS_CHARACTERS, DETAIL_CHARACTERS, AuditRow
 from docsave_services.errors import InvalidInput
 from docsave_services.times import now, to_text
 
 LIMIT_MAX = 1000
 
-ACTIONS: tuple[str, ...] = (
-    "login",
-    "login_failed",
-    "login_throttled",
-    "logout",
-    "refresh_reused",
-    "sessions_revoked",
-    "user_created",
-    "user_updated",
-    "password_changed",
-    "key_created",
-    "key_revoked",
-    "file_deleted",
-    "file_restored",
-    "file_removed",
-    "webhook_created",
-    "webhook_updated",
-    "webhook_secret_replaced",
-    "webhook_disabled",
-    "webhook_deleted",
-)
+ACTIONS: tuple[str, ...] = get_args(AuditAction)
 
 
 @dataclass(frozen=True, slots=True)

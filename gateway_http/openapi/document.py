@@ -15,6 +15,7 @@ from gateway_http.openapi.components import Schemas
 from gateway_http.openapi.documents import DOCUMENTS
 from gateway_http.openapi.events import CHANGES, WEBHOOKS
 from gateway_http.openapi.history import HISTORY
+from gateway_http.openapi.links import add_links
 from gateway_http.openapi.operation import OPERATION
 from gateway_http.openapi.operations import Describer, Route
 from gateway_http.openapi.problems import ProblemAnswers, all_codes
@@ -52,6 +53,7 @@ def document(service: type) -> dict[str, Any]:
     for route in routes.values():
         operations = describer.operations(route, *told[route.name])
         paths.setdefault(as_path(route.declared.url), {}).update(operations)
+    add_links(paths)
     schemas.components["Problem"]["properties"]["code"]["enum"] = sorted(all_codes())
     return {
         "openapi": "3.1.0",

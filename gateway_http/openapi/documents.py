@@ -1,9 +1,12 @@
 """Documents: saving, finding, reading, changing."""
 
+from dataclasses import replace
+
 from docsave_services import contracts
 from docsave_services.errors import (
     BlobDamaged,
     BlobMissing,
+    CursorExpired,
     Forbidden,
     NotDeleted,
     NotFound,
@@ -47,7 +50,9 @@ DOCUMENTS = Subject(
             more="A form with the part `file`, or the content itself, of any media type, named by `name` or by"
             " `Content-Disposition`. `folder` and `labels` are fields of the form or of the query, not of both.",
         ),
-        "list_files": Told((Answer(200, "One page.", contracts.FilePage | contracts.PastPage),), also=(Forbidden,)),
+        "list_files": Told(
+            (Answer(200, "One page.", contracts.FilePage | contracts.PastPage),), also=(Forbidden, CursorExpired)
+        ),
         "list_folders": Told((Answer(200, "One page.", contracts.FolderPage),)),
         "get_archive": Told(
             (
@@ -59,8 +64,8 @@ DOCUMENTS = Subject(
             head=True,
             more="Give `ids` or `folder`, and not both. Nothing is compressed; names that are alike get a number.",
         ),
-        "get_file": Told((Answer(200, "The file.", contracts.File, ("ETag",)),), also=(NotFound,)),
-        "get_content": READING,
+        "get_file": Told((Answer(200, "The file.", contracts.File, ("ETag",)),), also=(NotFound, CursorExpired)),
+        "get_content": replace(READING, also=(*READING.also, CursorExpired)),
         "create_ticket": Told(
             (Answer(201, "The address.", answers.DownloadTicket),),
             more="For browsers, whose own downloads carry no token. Good for this path alone, as long as the session or"

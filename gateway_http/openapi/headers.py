@@ -77,7 +77,11 @@ _REQUEST: dict[str, tuple[str, dict[str, Any], Any]] = {
         "`sha1`, `sha256` or `md5` and the hash of this piece in base64.",
         {
             "type": "string",
-            "pattern": r"^(?:sha1 [A-Za-z0-9+/]{27}=|sha256 [A-Za-z0-9+/]{43}=|md5 [A-Za-z0-9+/]{22}==)$",
+            "anyOf": [
+                {"pattern": "^sha1 [A-Za-z0-9+/]{27}=$"},
+                {"pattern": "^sha256 [A-Za-z0-9+/]{43}=$"},
+                {"pattern": "^md5 [A-Za-z0-9+/]{22}==$"},
+            ],
         },
         "sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=",
     ),
@@ -121,7 +125,7 @@ def _parameter(name: str) -> dict[str, Any]:
     text, schema, example = _REQUEST[name]
     required = name in _REQUIRED
     parameter = {"name": name, "in": "header", "required": required, "description": text, "schema": schema}
-    return parameter if example is None else {**parameter, "example": example}
+    return {**parameter, "example": example} if required and example is not None else parameter
 
 
 def answer_headers() -> dict[str, Any]:

@@ -1,9 +1,12 @@
 """Versions, proofs, restoring."""
 
+from dataclasses import replace
+
 from docsave_services import contracts
 from docsave_services.errors import (
     BlobDamaged,
     BlobMissing,
+    CursorExpired,
     Forbidden,
     NotFound,
     QuotaExceeded,
@@ -19,9 +22,7 @@ HISTORY = Subject(
     "What documents have been: every version, from the backup.",
     {
         "list_versions": Told((Answer(200, "One page.", answers.Versions),), also=(NotFound,)),
-        "get_version_content": Told(
-            READING.answers, also=(*READING.also, VersionThinned), headers=READING.headers, head=True, more=READING.more
-        ),
+        "get_version_content": replace(READING, also=(*READING.also, VersionThinned)),
         "get_version_proof": Told(
             (Answer(200, "The proof.", answers.VersionProof),),
             also=(NotFound, BlobDamaged),
@@ -42,7 +43,7 @@ HISTORY = Subject(
         ),
         "restore_all": Told(
             (Answer(200, "What was done, or would be.", answers.RestoreReport),),
-            also=(Forbidden, NotFound),
+            also=(Forbidden, NotFound, CursorExpired),
             more="Begin with `dry_run`. Nothing is undone that somebody changes meanwhile; the same order again does"
             " nothing more.",
         ),

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from docsave_services.contracts import AuditAction
 from gateway_http.schemas import _shapes as shapes
 from gateway_http.schemas._kinds import After, FileId, Limit, Moment, whole_number
 from gateway_http.schemas._reading import Patch, Strict
@@ -41,7 +42,7 @@ class UserPatchByAdmin(Patch):
     name: Annotated[str, shapes.PERSON] = ""
     role: Literal["user", "admin"] = "user"
     active: bool = True
-    quota_bytes: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    quota_bytes: Annotated[int, Field(ge=0, le=2**62)] | None = None
 
 
 class RefreshToken(Strict):
@@ -71,6 +72,6 @@ class AuditQuery(Strict):
 
     limit: Limit = 100
     after: After = None
-    action: Annotated[str, Field(max_length=64)] | None = None
+    action: AuditAction | None = None
     user_id: Annotated[FileId, BeforeValidator(whole_number)] | None = None
     since: Moment | None = None

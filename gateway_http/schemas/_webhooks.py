@@ -70,7 +70,7 @@ class Redelivery(Strict):
 
     model_config = STRICT | ConfigDict(json_schema_extra={"anyOf": shapes.one_of("event_id", "since")})
 
-    event_id: Annotated[int, Field(ge=1, lt=2**63)] | None = None
+    event_id: Annotated[int, Field(ge=1, lt=10**18)] | None = None
     since: Annotated[str, Field(max_length=100), shapes.CURSOR] | None = None
 
     @model_validator(mode="after")

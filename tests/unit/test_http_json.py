@@ -91,7 +91,7 @@ def test_queries_are_utf8() -> None:
     """Percent-encoded and raw UTF-8 are the same; anything else is refused, a repeated field too."""
     assert query_fields("q=%C3%A9&name=a+b") == {"q": "é", "name": "a b"}
     assert query_fields("q=é".encode().decode("latin-1")) == {"q": "é"}
-    for broken in ("q=%FF", "q=\xff", "&".join(f"f{n}=" for n in range(100))):
+    for broken in ("q=%FF", "q=\xff", "&".join(f"f{n}=" for n in range(101))):
         with pytest.raises(BadRequest):
             query_fields(broken)
     with pytest.raises(InvalidInput):
@@ -158,3 +158,14 @@ def test_sane_request_ids_are_kept(text: str) -> None:
 def test_other_request_ids_are_replaced(text: str | None) -> None:
     """Anything else gives a new one each time."""
     assert len({request_id_from(text), request_id_from(text)} - {text}) == 2
+
+
+def test_a_whole_number_may_be_written_with_a_fraction_of_nothing() -> None:
+    """JSON Schema's integer is a number without a fraction: 7.0 is 7, and 7.5 stays what it is."""
+    assert [repr(number) for number in parse_json(b"[7.0, 2e3, -0.0, 7.5, 1e300]")] == [
+        "7",
+        "2000",
+        "0",
+        "7.5",
+        "1e+300",
+    ]

@@ -1,0 +1,1 @@
+"""What Schemathesis is told about the API beside its document, each with the reason."""
