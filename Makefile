@@ -2,7 +2,7 @@
 .POSIX:
 
 TEST_GROUPS = test-integration-a-f test-integration-g test-integration-h-n test-e2e-and-unit test-integration-o-z test-faults
-.PHONY: requirements run test faults soak soak-load soak-bridge bench $(TEST_GROUPS) lint format asyncapi assets postman shell accounts restore rebuild drill verify audit lock secrets clean broker-program test-programs
+.PHONY: requirements run test faults soak soak-load soak-bridge bench $(TEST_GROUPS) lint format asyncapi assets postman shell accounts restore fetch rebuild drill verify audit lock secrets clean broker-program test-programs
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -96,6 +96,10 @@ restore: $(VENV)/run.stamp
 verify: $(VENV)/run.stamp
 	@[ ! -f "$${DOCSAVE_DATA_DIR:-data}/env" ] || . "$${DOCSAVE_DATA_DIR:-data}/env"; \
 		PYTHONWARNINGS=ignore exec $(BIN)/python -m backup.verify_command $(ARGS)
+
+# The backup in the bucket of the settings as a backup directory, for rebuild and verify: make fetch ARGS="--to DIR"
+fetch: $(VENV)/run.stamp
+	@PYTHONWARNINGS=ignore exec $(BIN)/python -m backup.fetch_command $(ARGS)
 
 # docsave from its backup directory alone, into an empty data directory and database: make rebuild ARGS="--from DIR"
 rebuild: $(VENV)/run.stamp

@@ -56,12 +56,15 @@ class Entry:
         """How to read the content, plain or not. ``BlobDamaged`` when a patch leads nowhere."""
         return self.layout.layers(self.version)
 
-    def open(self) -> int:
-        """A descriptor for reading the exact bytes, plain or not. They are compared with nothing; as ``layers``."""
+    def open(self, scratch: Path | None = None) -> int:
+        """A descriptor for reading the exact bytes, plain or not. They are compared with nothing; as ``layers``.
+
+        Unpacked content lies in ``scratch`` meanwhile, without a name.
+        """
         try:
-            return open_unpacked(self.layers())
+            return open_unpacked(self.layers(), scratch)
         except FileNotFoundError:  # compaction was faster than we: it lies otherwise now
-            return open_unpacked(Layout(self.layout.directory).layers(self.version))
+            return open_unpacked(Layout(self.layout.directory).layers(self.version), scratch)
 
 
 def file_directories(root: Path) -> Iterator[tuple[int, Path]]:

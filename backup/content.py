@@ -151,12 +151,12 @@ def gives(
     return True
 
 
-def open_unpacked(layers: Layers) -> int:
-    """A descriptor for reading what comes out of ``layers``, compared with nothing: of a temporary file without a
-    name where it lies as patches. ``BlobDamaged`` for what is no patch."""
+def open_unpacked(layers: Layers, scratch: Path | None = None) -> int:
+    """A descriptor for reading what comes out of ``layers``, compared with nothing: of a file without a name in
+    ``scratch`` (by default where temporary files are) where it lies as patches. ``BlobDamaged`` for no patch."""
     if layers.plain is not None and not layers.patches:
         return layers.plain()
-    with tempfile.TemporaryFile(buffering=0) as file:
+    with tempfile.TemporaryFile(buffering=0, dir=scratch) as file:
         for piece in layers.pieces():
             write_all(file, memoryview(piece))
         file.seek(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import eventlet
 from eventlet.queue import LightQueue
@@ -43,7 +43,10 @@ class Copier:
     """Calls ``write`` for each event until it succeeds, then ``safe``. ``write`` runs for several events at once,
     but never for two of the same content; the order is not kept."""
 
-    def __init__(self, write: Callable[[FileEvent], Written], safe: Callable[[FileEvent], None]) -> None:
+    def __init__(
+        self, write: Callable[[FileEvent], Written], safe: Callable[[FileEvent], None], log: Any = _log
+    ) -> None:
+        self._log = log
         self._write = write
         self._safe = safe
         self._ready: LightQueue = LightQueue()
@@ -98,13 +101,13 @@ class Copier:
             return
         self.trouble.over()
         if written.set_aside:
-            _log.error("damaged_file_set_aside", path=written.set_aside, event_id=event["event_id"])
+            self._log.error("damaged_file_set_aside", path=written.set_aside, event_id=event["event_id"])
         if written.repeated:
             self.repeated += 1
         else:
             self.copied += 1
         if self.failing.pop(event["event_id"], None):
-            _log.info("copy_recovered", event_id=event["event_id"])
+            self._log.info("copy_recovered", event_id=event["event_id"])
         self.waiting -= 1
         self._room.release()
         self._safe(event)
@@ -124,5 +127,5 @@ class Copier:
             "error": text,
             "tries": tries,
         }
-        _log.error("copy_failed", event_id=event_id, file_id=event["id"], error=text, tries=tries, retry_in=pause)
+        self._log.error("copy_failed", event_id=event_id, file_id=event["id"], error=text, tries=tries, retry_in=pause)
         eventlet.spawn_after(pause, self._ready.put, event)

@@ -18,6 +18,8 @@ from backup.home import EPOCH_CHANGED, REFUSING, Home, Marker
 from backup.progress import Place, read_place
 from backup.reporter import ReportsLost
 from backup.session import Session
+from backup.targets.follower import Follower
+from backup.targets.target import Target
 from backup.verifier import Verifier
 from docsave_services.contracts import FileEvent
 from docsave_services.domain.cursor import Cursor
@@ -68,6 +70,7 @@ class Engine:
         self._stopping = False
         self._wake = Wake()
         self.verifier = Verifier(home, blobs, files, self._writer, lambda: self._stopping)
+        self.followers: list[Follower] = []
 
     def run(self) -> None:
         """Take the directory when it is ours and free, copy, and begin again when something ended that."""
@@ -92,8 +95,15 @@ class Engine:
         """Ask ``run`` to return soon; never blocks."""
         self._stopping = True
         self._wake.ring()
+        for follower in self.followers:
+            follower.stop()
         if self._session:
             self._session.stop()
+
+    def follow(self, target: Target) -> Follower:
+        """One more place for the backup; its ``run`` is the caller's to start, ``stop`` ends it."""
+        self.followers.append(Follower(self.home.root, target, self._durable_here))
+        return self.followers[-1]
 
     def offer(self, event: FileEvent) -> None:
         """A hint from the bus. Without a session it is not needed: the next one reads the journal."""
@@ -153,6 +163,9 @@ class Engine:
                 scheduled.kill()
             self._session = None
 
+    def _durable_here(self) -> int | None:
+        return self._session.durable.copied if self._session else None
+
     def _writer(self) -> History | None:
         return self._session.history if self._session else None
 
@@ -205,6 +218,7 @@ class Engine:
             "report_error": session.reporter.error if session else None,
             "compaction": session.compaction.status() if session else None,
             "cursor_error": session.place_error if session else None,
+            "targets": {follower.name: follower.status() for follower in self.followers},
             **self.verifier.status(),
             "chain": self._chain_head(place.copied),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 from eventlet import patcher
@@ -11,6 +12,10 @@ from nameko.extensions import DependencyProvider, Entrypoint
 
 from backup.engine import Engine
 from backup.home import Home
+from backup.progress import CURSOR_FILE
+from backup.targets.bucket import BucketTarget
+from backup.targets.directory import DirectoryTarget
+from backup.targets.target import Target
 from docsave_services.contracts import FILES
 from docsave_services.nameko_ext import DeadlineRpc
 from docsave_services.settings import Settings
@@ -31,9 +36,13 @@ class BackupEngine(DependencyProvider):
         home = Home(settings.backup_dir.absolute(), settings.data_dir.absolute())
         blobs = BlobStore(settings.blob_dir.absolute())
         self.engine = Engine(home, blobs, self._call_files, settings.verify_days, settings.backup_compact_after)
+        for target in _targets(settings, home):
+            self.engine.follow(target)
 
     def start(self) -> None:
         self.container.spawn_managed_thread(self.engine.run, identifier="backup_engine")
+        for follower in self.engine.followers:
+            self.container.spawn_managed_thread(follower.run, identifier=f"backup_{follower.name}")
 
     def stop(self) -> None:
         self.engine.stop()
@@ -47,6 +56,14 @@ class BackupEngine(DependencyProvider):
     def _call_files(self, method: str, /, **arguments: Any) -> Any:
         rpc = next(d for d in self.container.dependencies if isinstance(d, DeadlineRpc) and d.target_service == FILES)
         return rpc.outside_worker()(method, **arguments)
+
+
+def _targets(settings: Settings, home: Home) -> Iterator[Target]:
+    """The other places that the settings name."""
+    if settings.backup_mirror_dir is not None:
+        yield DirectoryTarget(settings.backup_mirror_dir.absolute(), home.data_dir)
+    if settings.backup_bucket is not None:
+        yield BucketTarget(settings.backup_bucket, home.data_dir, home.root / CURSOR_FILE.parent)
 
 
 class BeforeStop(Entrypoint):

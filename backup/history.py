@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from backup.chain import IDENTITY, leaf
 from backup.content import NO_LINK_ERRORS, READ_ONLY, Source, copy_content, gives, holds, matches, never, set_aside
@@ -26,7 +26,7 @@ from backup.layout import Layout
 from backup.names import COMPACTED_SUFFIX, content_name, content_prefix, json_name
 from docsave_services.contracts import FILE_DELETE, FILE_EVENT_TYPES, FileEvent
 from docsave_services.errors import BlobMissing
-from docsave_services.storage import BlobStore, blob_key
+from docsave_services.storage import blob_key
 from docsave_services.storage.durable import (
     DurableDirectories,
     fsync_directory,
@@ -54,10 +54,17 @@ class Written:
     leaf: bytes = b""
 
 
+class Contents(Protocol):
+    """What content is copied from."""
+
+    def open(self, key: str) -> int:
+        """A descriptor for reading; ``BlobMissing`` when there is nothing of that key."""
+
+
 class History:
     """Writes entries under ``root``. ``check`` is asked before each and raises when ``root`` may not be written."""
 
-    def __init__(self, root: Path, blobs: BlobStore, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, root: Path, blobs: Contents, check: Callable[[], None] = lambda: None) -> None:
         self.root = root
         self._blobs = blobs
         self._check = check
@@ -73,7 +80,7 @@ class History:
         """
         validate(event)
         self._check()
-        directory = self.root / HISTORY / str(event["user_id"]) / str(event["id"])
+        directory = self.directory_for(event)
         self._directories.make(directory)
         description = directory / json_name(event["version"])
         found, aside = self._description(description, event)
@@ -83,11 +90,15 @@ class History:
             write_file(description, event_json(event), READ_ONLY)
         return Written(repeated=found is not None, set_aside=aside, leaf=leaf(found or event))
 
+    def directory_for(self, event: FileEvent) -> Path:
+        """Where the entries of the event's file lie."""
+        return self.root / HISTORY / str(event["user_id"]) / str(event["id"])
+
     def restore_content(self, event: FileEvent, cancelled: Callable[[], bool] = never) -> str | None:
         """Make the content of an entry anew, from the object or the blob store; the damaged one is set aside, and its
         new path is returned. Raises as ``write`` does."""
         self._check()
-        directory = self.root / HISTORY / str(event["user_id"]) / str(event["id"])
+        directory = self.directory_for(event)
         aside = None
         for name in _content_present(directory, event["version"]):
             aside = set_aside(directory / name, self.root)
@@ -106,7 +117,7 @@ class History:
     def restore_description(self, event: FileEvent) -> str | None:
         """Put the entry's JSON in its place; what was there is set aside, and its new path is returned."""
         self._check()
-        directory = self.root / HISTORY / str(event["user_id"]) / str(event["id"])
+        directory = self.directory_for(event)
         self._directories.make(directory)
         description = directory / json_name(event["version"])
         aside = set_aside(description, self.root) if os.path.lexists(description) else None

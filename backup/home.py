@@ -55,7 +55,7 @@ class Home:
 
         ``Refused`` for a directory that is not the recorded one, or that is not empty and bears no marker.
         """
-        marker, recorded = self._read_marker(), self._recorded()
+        marker, recorded = self.read_marker(), self._recorded()
         if marker is None and recorded:
             raise Refused(REFUSING, f"the marker {MARKER} is missing from the backup directory; is its disk mounted?")
         if marker is None and not self._is_empty():
@@ -110,7 +110,8 @@ class Home:
             raise Refused(REFUSING, "nothing has been backed up yet")
         return marker
 
-    def _read_marker(self) -> Marker | None:
+    def read_marker(self) -> Marker | None:
+        """The directory's marker, whosever it is; None without one. ``Refused`` for one that cannot be read."""
         try:
             found = json.loads((self.root / MARKER).read_bytes())
             return Marker(str(found["store_id"]), str(found["epoch"]))

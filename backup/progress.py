@@ -50,7 +50,7 @@ def read_place(root: Path, epoch: str) -> Place:
     before the end of what the journal has from an earlier one by a rebuild: there it may lack an event, for which the
     place would wait for ever, and nothing of it can be copied again.
     """
-    place, least = _written_place(root, epoch), rebuilt_through(root, epoch)
+    place, least = written_place(root, epoch), rebuilt_through(root, epoch)
     return Place(max(place.copied, least), max(place.reported, least))
 
 
@@ -64,7 +64,8 @@ def rebuilt_through(root: Path, epoch: str) -> int:
         return 0  # whoever writes looks at the marker, and says what is wrong with it
 
 
-def _written_place(root: Path, epoch: str) -> Place:
+def written_place(root: Path, epoch: str) -> Place:
+    """The place that was written down last; the beginning when there is none, or it is of another epoch."""
     try:
         found = json.loads((root / CURSOR_FILE).read_bytes())
         if found["epoch"] != epoch:

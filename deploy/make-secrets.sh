@@ -33,6 +33,8 @@ for service in gateway notifier users files webhooks backup; do
 done
 keep db_uri "mysql+pymysql://docsave:$(cat secrets/db_password)@database/docsave?charset=utf8mb4"
 keep amqp_uri "amqp://docsave:$(cat secrets/amqp_password)@broker:5672/"
+# For a bucket as one more place of the backup: empty while there is none.
+touch secrets/backup_s3_key_id secrets/backup_s3_secret
 # Made anew each time, since rights may change with a release; the passwords in it stay.
 printf 'load_definitions = /etc/rabbitmq/docsave-definitions.json\n' >secrets/rabbitmq.conf
 PYTHONPATH="$root" python3 -m docsave_services.runtime.broker_rights secrets >secrets/rabbitmq_definitions.json

@@ -16,7 +16,45 @@ from docsave_services.domain.secret_key import SECRET_KEY_MIN_BYTES
 from docsave_services.tokens import KeyRing
 
 _ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/?([^?#]*)")
+_ENDPOINT = re.compile(r"https?://[^/?#@\s]+/?")
 _LOCATION = re.compile(r"/(?:[A-Za-z0-9_-]+/)+")
+
+
+@dataclass(frozen=True, slots=True)
+class BucketSettings:
+    """A bucket that speaks S3. Without ``endpoint`` it is Amazon's; without ``key_id`` the machine's role is used."""
+
+    url: str
+    endpoint: str
+    region: str
+    key_id: str = field(repr=False)
+    secret: str = field(repr=False)
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return cast(re.Match[str], _BUCKET.fullmatch(self.url))[1]
+
+    @property
+    def prefix(self) -> str:
+        """Where in the bucket, without slashes around it; empty for all of it."""
+        return cast(re.Match[str], _BUCKET.fullmatch(self.url))[2].strip("/")
+
+    @classmethod
+    def from_text(cls, text: Mapping[str, str]) -> BucketSettings | None:
+        """The bucket that the settings name, None for none. ``ConfigurationError`` for what cannot be one."""
+        given = [text.get(f"backup_s3_{name}", "") for name in ("url", "endpoint", "region", "key_id", "secret")]
+        settings = cls(*given)
+        if not settings.url:
+            return None
+        if not _BUCKET.fullmatch(settings.url):
+            raise ConfigurationError("DOCSAVE_BACKUP_S3_URL must be like s3://bucket or s3://bucket/prefix")
+        if settings.endpoint and not _ENDPOINT.fullmatch(settings.endpoint):
+            raise ConfigurationError("DOCSAVE_BACKUP_S3_ENDPOINT must be like https://host:port")
+        if bool(settings.key_id) != bool(settings.secret):
+            raise ConfigurationError("set both DOCSAVE_BACKUP_S3_KEY_ID and DOCSAVE_BACKUP_S3_SECRET, or neither")
+        return settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +85,8 @@ class Settings:
     upload_life_seconds: float = 24 * 3600.0
     backup_compact_after: int | None = 30
     webhook_allow_private: bool = False
+    backup_mirror_dir: Path | None = None
+    backup_bucket: BucketSettings | None = None
 
     @property
     def blob_dir(self) -> Path:
@@ -94,6 +134,8 @@ class Settings:
             backup_compact_after=_days_or_never(text, "backup_compact_after"),
             upload_life_seconds=float(_integer(text, "upload_life_seconds", 1, 365 * 24 * 3600)),
             webhook_allow_private=_switch(text, "webhook_allow_private"),
+            backup_mirror_dir=_mirror(text),
+            backup_bucket=BucketSettings.from_text(text),
         )
 
     def require(self, *names: str) -> None:
@@ -124,6 +166,16 @@ def _days_or_never(text: Mapping[str, str], key: str) -> int | None:
         return _integer(text, key, 0, 100 * 365)
     except ConfigurationError as exc:
         raise ConfigurationError(f"{exc}, or never") from exc
+
+
+def _mirror(text: Mapping[str, str]) -> Path | None:
+    if not text.get("backup_mirror_dir"):
+        return None
+    mirror, first = Path(text["backup_mirror_dir"]), Path(_required(text, "backup_dir"))
+    one, other = mirror.resolve(), first.resolve()
+    if one == other or one.is_relative_to(other) or other.is_relative_to(one):
+        raise ConfigurationError("DOCSAVE_BACKUP_MIRROR_DIR must be another directory than DOCSAVE_BACKUP_DIR")
+    return mirror
 
 
 def _registration(text: Mapping[str, str]) -> Literal["open", "admin"]:

@@ -24,12 +24,18 @@ SECRET_KEY_PREVIOUS = "DOCSAVE_SECRET_KEY_PREVIOUS"  # noqa: S105 - the name of 
 ADMIN_PASSWORD = "DOCSAVE_ADMIN_PASSWORD"  # noqa: S105 - the name of a variable
 DATA_DIR = "DOCSAVE_DATA_DIR"
 BACKUP_DIR = "DOCSAVE_BACKUP_DIR"
+BACKUP_MIRROR_DIR = "DOCSAVE_BACKUP_MIRROR_DIR"
+S3_KEY_ID = "DOCSAVE_BACKUP_S3_KEY_ID"
+S3_SECRET = "DOCSAVE_BACKUP_S3_SECRET"  # noqa: S105 - the name of a variable
 HOST = "DOCSAVE_HOST"
 PORT = "DOCSAVE_PORT"
 NOTIFIER_PORT = "DOCSAVE_NOTIFIER_PORT"
 
-FROM_FILES = (AMQP_URI, DB_URI, SECRET_KEY, SECRET_KEY_PREVIOUS, ADMIN_PASSWORD)
+FROM_FILES = (AMQP_URI, DB_URI, SECRET_KEY, SECRET_KEY_PREVIOUS, ADMIN_PASSWORD, S3_KEY_ID, S3_SECRET)
 """Settings that hold a secret: each may be given as a file, named in ``<variable>_FILE``."""
+
+_MAY_BE_EMPTY = {SECRET_KEY_PREVIOUS, S3_KEY_ID, S3_SECRET}
+"""A container's secret is a file even while there is none."""
 
 DEFAULTS = {
     DATA_DIR: "data",
@@ -63,6 +69,8 @@ def resolve(environ: Mapping[str, str]) -> dict[str, str]:
         resolved[name] = resolved.get(name) or default
     for name in (DATA_DIR, BACKUP_DIR):
         resolved[name] = str((ROOT / resolved[name]).absolute())
+    if resolved.get(BACKUP_MIRROR_DIR):
+        resolved[BACKUP_MIRROR_DIR] = str((ROOT / resolved[BACKUP_MIRROR_DIR]).absolute())
     for name in (SECRET_KEY, SECRET_KEY_PREVIOUS):
         key = resolved.get(name, "")
         if key and len(key.encode()) < SECRET_KEY_MIN_BYTES:
@@ -124,7 +132,7 @@ def _read(name: str, path: Path) -> str:
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else "not UTF-8"
         raise EnvironmentProblem(f"{name}: cannot read {path}: {reason}") from exc
-    if not value and name != SECRET_KEY_PREVIOUS:  # a container's secret is a file even while there is none
+    if not value and name not in _MAY_BE_EMPTY:
         raise EnvironmentProblem(f"{name}: {path} is empty")
     return value
 

@@ -38,7 +38,7 @@ SERVICES = {
             (env.AMQP_URI, env.DB_URI, *_KEYS),
             uses_database=True,
         ),
-        ServiceProgram("backup", "backup.service:Backup", (env.AMQP_URI,)),
+        ServiceProgram("backup", "backup.service:Backup", (env.AMQP_URI, env.S3_KEY_ID, env.S3_SECRET)),
         ServiceProgram("notifier", "notifier_bridge.service:Notifier", (env.AMQP_URI, *_KEYS)),
         ServiceProgram("gateway", "gateway:Gateway", (env.AMQP_URI, *_KEYS)),
     )

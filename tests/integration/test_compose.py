@@ -63,7 +63,7 @@ def test_only_the_proxy_is_published():
     assert [name for name, container in CONTAINERS.items() if "ports" in container] == ["proxy"]
     assert CONTAINERS["proxy"]["networks"] == ["outside"]
     assert COMPOSE["networks"]["inside"] == {"internal": True}
-    for name in ("broker", "database", "users", "files", "backup", "bootstrap"):
+    for name in ("broker", "database", "users", "files", "bootstrap"):
         assert CONTAINERS[name]["networks"] == ["inside"]
 
 

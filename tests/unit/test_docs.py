@@ -12,12 +12,12 @@ ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
-_VARIABLE = re.compile(r"DOCSAVE_[A-Z_]*[A-Z]")
+_VARIABLE = re.compile(r"DOCSAVE_[A-Z0-9_]*[A-Z]")
 _SECRET_FILE = "_FILE"
 
 
 def _settings_of_the_code() -> set[str]:
-    return set(re.findall(r"\$\{(DOCSAVE_[A-Z_]+)", (ROOT / "config.yml").read_text()))
+    return set(re.findall(r"\$\{(DOCSAVE_[A-Z0-9_]+)", (ROOT / "config.yml").read_text()))
 
 
 def _default_of_the_code(variable: str) -> str | None:
@@ -28,7 +28,7 @@ def _default_of_the_code(variable: str) -> str | None:
 def _settings_table() -> dict[str, str]:
     """Variable and default of each row of the README's settings table."""
     section = README.read_text().partition("\n## Settings\n")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| `(DOCSAVE_[A-Z_]+)` \| (.*?) \|", section, re.MULTILINE)
+    rows = re.findall(r"^\| `(DOCSAVE_[A-Z0-9_]+)` \| (.*?) \|", section, re.MULTILINE)
     return dict(rows)
 
 

@@ -47,6 +47,8 @@ def test_values_are_taken_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
         ("DOCSAVE_ACCEL_REDIRECT", "http://other/"), ("DOCSAVE_ACCEL_REDIRECT", "/../"),
         ("DOCSAVE_REQUIRE_IF_MATCH", "yes"), ("DOCSAVE_SWEEP_GRACE_HOURS", "0"), ("DOCSAVE_TRASH_DAYS", "-1"),
         ("DOCSAVE_BACKUP_COMPACT_AFTER", "-1"), ("DOCSAVE_BACKUP_COMPACT_AFTER", "sometimes"),
+        ("DOCSAVE_BACKUP_MIRROR_DIR", "./backups"), ("DOCSAVE_BACKUP_MIRROR_DIR", "backups/more"),
+        ("DOCSAVE_BACKUP_S3_URL", "bucket"), ("DOCSAVE_BACKUP_S3_URL", "s3://Bucket/x"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
@@ -54,6 +56,23 @@ def test_a_wrong_value_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, v
     with pytest.raises(ConfigurationError, match=variable) as caught:
         Settings.from_config(load_config(monkeypatch, **{variable.removeprefix("DOCSAVE_"): value}))
     assert "short" not in str(caught.value).replace("shorter", "")
+
+
+def test_a_bucket_is_named_with_its_place_and_keeps_its_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prefix may be missing; half a key, or an address with a password in it, is refused without telling it."""
+    bucket = {"BACKUP_S3_URL": "s3://my-bucket/a/b/", "BACKUP_S3_KEY_ID": "id"}
+    complete = {**bucket, "BACKUP_S3_SECRET": "hunter22"}
+    found = Settings.from_config(load_config(monkeypatch, **complete)).backup_bucket
+    assert found
+    assert (found.bucket, found.prefix, found.region, found.endpoint) == ("my-bucket", "a/b", "us-east-1", "")
+    assert "hunter22" not in repr(found)
+    with pytest.raises(ConfigurationError, match="DOCSAVE_BACKUP_S3_ENDPOINT") as caught:
+        Settings.from_config(load_config(monkeypatch, **complete, BACKUP_S3_ENDPOINT="https://a:hunter22@host"))
+    assert "hunter22" not in str(caught.value)
+    monkeypatch.delenv("DOCSAVE_BACKUP_S3_SECRET")
+    monkeypatch.delenv("DOCSAVE_BACKUP_S3_ENDPOINT")
+    with pytest.raises(ConfigurationError, match="DOCSAVE_BACKUP_S3_SECRET"):
+        Settings.from_config(load_config(monkeypatch, **bucket))
 
 
 def test_proxies_are_addresses_or_networks(monkeypatch: pytest.MonkeyPatch) -> None:
