@@ -23,6 +23,7 @@ from docsave_services.contracts import (
     Revocation,
 )
 from docsave_services.credentials import CredentialsProvider
+from docsave_services.metrics.provider import Metrics
 from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext
 from docsave_services.settings import SettingsProvider
 from gateway_http.api_document import ApiDocumentProvider
@@ -36,6 +37,7 @@ from gateway_http.deferred import Deferred
 from gateway_http.documents import DocumentsProvider
 from gateway_http.download import content_response
 from gateway_http.limits import BATCH_JSON_BYTES_MAX
+from gateway_http.metrics_page import metrics_response
 from gateway_http.operations import run_operations
 from gateway_http.past import PastProvider, past_content
 from gateway_http.protection import Protection, ProtectionProvider
@@ -100,6 +102,7 @@ class Gateway:
     settings = SettingsProvider("secret_key")
     request_context = RequestContext()
     prompt_stop = PromptStop()
+    metrics: Metrics = Metrics()
     users = DeadlineRpc(USERS)
     backup = DeadlineRpc(BACKUP)
     credentials = CredentialsProvider()
@@ -448,6 +451,11 @@ class Gateway:
     def ready(self, request: GatewayRequest) -> Response:
         """Everything the API needs answers."""
         return self.readiness.report()
+
+    @route("GET", "/metrics", Access.PUBLIC)
+    def get_metrics(self, request: GatewayRequest) -> Response:
+        """What the processes of this machine count and measure, for Prometheus."""
+        return metrics_response(request, self.metrics)
 
     @route("GET", "/openapi.json", Access.PUBLIC)
     def get_openapi(self, request: GatewayRequest) -> Response:

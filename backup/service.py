@@ -13,6 +13,7 @@ from backup.engine import ACTIVE, STANDBY, Engine
 from backup.extensions import BackupEngine, before_stop
 from backup.proof import proof_of
 from backup.verify import Report
+from backup.watch import BackupWatch
 from docsave_services.contracts import (
     BACKUP,
     FILE_CREATE,
@@ -26,6 +27,7 @@ from docsave_services.contracts import (
     VersionPage,
 )
 from docsave_services.errors import InvalidInput, NotFound, Unavailable
+from docsave_services.metrics.provider import Metrics
 from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext, rpc
 
 
@@ -40,10 +42,12 @@ class Backup:
 
     request_id = RequestContext()
     prompt_stop = PromptStop()
+    metrics = Metrics()
     files = DeadlineRpc(FILES)
     users = DeadlineRpc(USERS)
     engine: Engine = BackupEngine()
     accounts = AccountsKeeper()
+    watch = BackupWatch()
 
     @event_handler(FILES, FILE_CREATE, handler_type=BROADCAST, reliable_delivery=False)
     def on_file_create(self, event: FileEvent) -> None:

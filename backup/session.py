@@ -22,6 +22,7 @@ from docsave_services.contracts import ChangesPage, FileEvent
 from docsave_services.domain.cursor import Cursor
 from docsave_services.journal_reader import JournalReader
 from docsave_services.log import get_logger
+from docsave_services.metrics.instruments import note_read
 from docsave_services.storage import BlobStore
 from docsave_services.wake import Wake
 
@@ -124,6 +125,7 @@ class Session:
 
     def _is_safe(self, event: FileEvent) -> None:
         self._copied.done(event["event_id"])
+        note_read("backup", event["at"])
         self.reporter.add(event)
         self.compaction.hint(event)
         self._moved.ring()

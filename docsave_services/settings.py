@@ -18,6 +18,7 @@ from docsave_services.tokens import KeyRing
 _ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/?([^?#]*)")
 _ENDPOINT = re.compile(r"https?://[^/?#@\s]+/?")
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,255}")
 _LOCATION = re.compile(r"/(?:[A-Za-z0-9_-]+/)+")
 
 
@@ -87,6 +88,8 @@ class Settings:
     webhook_allow_private: bool = False
     backup_mirror_dir: Path | None = None
     backup_bucket: BucketSettings | None = None
+    metrics_port: int = 0
+    metrics_token: str = field(default="", repr=False)
 
     @property
     def blob_dir(self) -> Path:
@@ -136,6 +139,8 @@ class Settings:
             webhook_allow_private=_switch(text, "webhook_allow_private"),
             backup_mirror_dir=_mirror(text),
             backup_bucket=BucketSettings.from_text(text),
+            metrics_port=_integer(text, "metrics_port", 0, 65535),
+            metrics_token=_token(text, "metrics_token"),
         )
 
     def require(self, *names: str) -> None:
@@ -197,6 +202,13 @@ def _secret_key(text: Mapping[str, str], name: str) -> str:
     if key and len(key.encode()) < SECRET_KEY_MIN_BYTES:
         raise ConfigurationError(f"DOCSAVE_{name.upper()} is shorter than {SECRET_KEY_MIN_BYTES} bytes")
     return key
+
+
+def _token(text: Mapping[str, str], name: str) -> str:
+    token = text.get(name, "")
+    if token and not _TOKEN.fullmatch(token):
+        raise ConfigurationError(f"DOCSAVE_{name.upper()} must be 16 to 255 letters, digits and -._~+/=")
+    return token
 
 
 def _networks(text: Mapping[str, str], name: str) -> tuple[str, ...]:

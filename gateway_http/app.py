@@ -15,6 +15,7 @@ from docsave_services.errors import LengthRequired, MethodNotAllowed
 from docsave_services.log import get_logger
 from docsave_services.settings import Settings
 from gateway_http.cors import add_cors_headers, add_preflight_headers
+from gateway_http.measures import note_request
 from gateway_http.problem import error_of, problem_response
 from gateway_http.protocol import CLOSE_CONNECTION_KEY
 from gateway_http.references import routable_path
@@ -53,7 +54,7 @@ class GatewayApp:
             if request.method == "OPTIONS":
                 return self._options(adapter, request.path)
             provider, values = adapter.match(method=tus.method_of(request))
-            request.path_values = dict(values)
+            request.path_values, request.route = dict(values), provider.url
             response: Response = provider.handle_request(request)
         except WrongMethod as exc:
             allow = _methods(exc.valid_methods)
@@ -97,13 +98,15 @@ class _LoggedBody:
     def close(self) -> None:
         # For a HEAD werkzeug sends an empty body of its own and would leave the answer's open.
         self._response.close()
+        seconds = time.monotonic() - self._started
+        note_request(self._request, self._response.status_code, self._bytes, seconds)
         _log.info(
             "request",
             method=self._request.method,
             path=self._request.path,
             status=self._response.status_code,
             bytes=self._bytes,
-            milliseconds=round((time.monotonic() - self._started) * 1000, 1),
+            milliseconds=round(seconds * 1000, 1),
             request_id=self._request.request_id,
             **({} if self._complete else {"aborted": True}),
         )

@@ -36,6 +36,7 @@ class RequestBody(Input):
             chunked_input=original.chunked_input,
         )
         self.announced = announced
+        self.received = 0
         self._chunk_left = 0
         self._ended = False
 
@@ -55,9 +56,11 @@ class RequestBody(Input):
             return b""
         self._allow_to_send()
         if self.chunked_input:
-            return self._from_chunk(limit)
-        piece = self._receive(min(limit, self.content_length - self.position))
-        self.position += len(piece)
+            piece = self._from_chunk(limit)
+        else:
+            piece = self._receive(min(limit, self.content_length - self.position))
+            self.position += len(piece)
+        self.received += len(piece)
         return piece
 
     def read_all(self, most: int, seconds: float) -> bytes:

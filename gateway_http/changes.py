@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -10,9 +11,12 @@ from docsave_services.contracts import FILES, ChangesPage, FileEvent
 from docsave_services.domain.change_filter import ChangeFilter
 from docsave_services.domain.cursor import Cursor
 from docsave_services.domain.filters import label_filter
+from docsave_services.metrics.instruments import READER_POSITION
+from docsave_services.metrics.registry import REGISTRY, Reading, Readings
 from docsave_services.nameko_ext import DeadlineRpc, RpcCaller
 from gateway_http.deferred import Deferred
 from gateway_http.limits import FEED_DEADLINE_SECONDS
+from gateway_http.measures import CONNECTIONS, WAITING
 from gateway_http.request import GatewayRequest
 from gateway_http.schemas import ChangesQuery
 from gateway_http.server import GatewayServer
@@ -101,6 +105,7 @@ class ChangesProvider(DeadlineRpc):
         super().setup()
         self.room = WaitingRoom(self.outside_worker())
         self.server.when_leaving(self.room.close)
+        REGISTRY.register(Readings(self._readings))
 
     def start(self) -> None:
         super().start()
@@ -108,3 +113,9 @@ class ChangesProvider(DeadlineRpc):
 
     def get_dependency(self, worker_ctx: Any) -> Changes:  # type: ignore[override] # what routes use it for
         return Changes(super().get_dependency(worker_ctx), self.outside_worker(), self.room)
+
+    def _readings(self) -> Iterator[Reading]:
+        yield Reading(CONNECTIONS, self.server.connection_count)
+        yield Reading(WAITING, len(self.room))
+        if self.room.cursor is not None:
+            yield Reading(READER_POSITION, self.room.cursor.event_id, ("gateway",))

@@ -155,4 +155,11 @@ PATIENCE_SECONDS = 0.25
 RETRY_AFTER_SECONDS = 2
 """What a 503 and a 423 suggest."""
 
-READY_DEADLINE_SECONDS = 1.0
+READY_SECONDS = 0.8
+"""``/health/ready`` answers after so long, whoever has not said anything by then."""
+
+READY_DEADLINE_SECONDS = 3.0
+"""A question that nobody waits for any more ends after so long; until then no second one is asked."""
+
+READY_FREE_BYTES_MIN = 32 * 1024 * 1024
+"""A blob store with less room is shown as full."""

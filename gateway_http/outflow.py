@@ -9,14 +9,14 @@ from werkzeug.wrappers import Response
 from docsave_services.errors import BlobDamaged, BlobMissing, DocsaveError
 from docsave_services.log import get_logger
 from gateway_http.blob_access import in_thread
-from gateway_http.counters import counters
+from gateway_http.measures import DAMAGED
 
 _log = get_logger(__name__)
 
 
 def damaged(label: str) -> DocsaveError:
     """Count and log that the content called ``label`` is missing or wrong; what the client is told of it."""
-    counters.damaged_content += 1
+    DAMAGED.inc()
     _log.error("blob_damaged", content=label)
     return BlobDamaged()
 

@@ -32,6 +32,7 @@ class GatewayRequest(Request):
         self.request_id = request_id_from(environ.get("HTTP_X_REQUEST_ID"))
         self.verified_identity: Identity | None = None
         self.idempotency_key: str | None = None
+        self.route: str | None = None
         self.body: RequestBody = environ["wsgi.input"]
         self.body.stall_seconds = settings.body_timeout_seconds
 

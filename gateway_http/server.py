@@ -101,6 +101,11 @@ class GatewayServer(WebServer):
         self._serv = self.get_wsgi_server(self._sock, self.get_wsgi_app())
         self._gt = self.container.spawn_managed_thread(self.run)
 
+    @property
+    def connection_count(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
+
     def get_wsgi_app(self) -> GatewayApp:
         return GatewayApp(self.make_url_map(), self.settings)
 

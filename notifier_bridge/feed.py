@@ -22,6 +22,7 @@ from docsave_services.domain.cursor import Cursor
 from docsave_services.errors import DocsaveError, Unavailable
 from docsave_services.journal_follower import JournalFollower
 from docsave_services.log import get_logger
+from docsave_services.metrics.instruments import note_read
 from docsave_services.nameko_ext import RpcCaller
 from docsave_services.tokens import Identity
 from notifier_bridge.limits import (
@@ -99,6 +100,7 @@ class Feed:
             _log.warning("unknown_event_type", type=event["type"], event_id=event["event_id"])
         else:
             self._publish(f"Notify_{event['type']}", event, event["user_id"], event["event_id"])
+            note_read("notifier", event["at"])
         self.cursor = place
         self._hold_laggards(place)
 

@@ -61,6 +61,14 @@ class Rooms:
     def __len__(self) -> int:
         return len(self._members)
 
+    def counts(self) -> dict[str, int]:
+        """How many there are of each kind: administrators' sockets, users', and those that have not said who they
+        are."""
+        kinds = {"admin": 0, "user": 0, "unidentified": 0}
+        for member in self._members.values():
+            kinds["unidentified" if member.identity is None else "admin" if member.is_admin else "user"] += 1
+        return kinds
+
     def member(self, sid: str) -> Member | None:
         """The member behind a Socket.IO session, or None when it has gone."""
         eio_sid = self._server.eio_sid_of(sid)

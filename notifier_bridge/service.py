@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 
@@ -29,6 +29,9 @@ from docsave_services.contracts import (
 from docsave_services.credentials import CredentialsProvider
 from docsave_services.errors import DocsaveError, Forbidden, InsufficientScope, Unauthenticated, Unavailable
 from docsave_services.log import get_logger
+from docsave_services.metrics.instruments import READER_POSITION
+from docsave_services.metrics.provider import Metrics
+from docsave_services.metrics.registry import REGISTRY, Gauge, Reading, Readings
 from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext, rpc
 from docsave_services.settings import Settings, SettingsProvider
 from notifier_bridge.feed import Feed
@@ -43,6 +46,9 @@ from notifier_bridge.strict_server import Ack
 _log = get_logger(__name__)
 
 
+SOCKETS = Gauge("docsave_sockets", "Open sockets by who is behind them.", ("kind",))
+
+
 class LiveFeed(DeadlineRpc):
     """Injects the process's ``Feed`` and runs its loop, reading the journal."""
 
@@ -55,6 +61,7 @@ class LiveFeed(DeadlineRpc):
     def setup(self) -> None:
         rooms = Rooms(self.server.sio, self.identify_seconds)
         self.feed = Feed(self.outside_worker(), rooms, self.container.spawn_managed_thread)
+        REGISTRY.register(Readings(self._readings))
 
     def start(self) -> None:
         self.container.spawn_managed_thread(self.feed.run, "journal reader")
@@ -64,6 +71,12 @@ class LiveFeed(DeadlineRpc):
 
     def get_dependency(self, worker_ctx: Any) -> Feed:  # type: ignore[override]
         return self.feed
+
+    def _readings(self) -> Iterator[Reading]:
+        for kind, count in self.feed.rooms.counts().items():
+            yield Reading(SOCKETS, count, (kind,))
+        if self.feed.cursor is not None:
+            yield Reading(READER_POSITION, self.feed.cursor.event_id, ("notifier",))
 
 
 class SessionsProvider(CredentialsProvider):
@@ -111,6 +124,7 @@ class Notifier:
     settings: Settings = SettingsProvider("secret_key")
     request_id = RequestContext()
     prompt_stop = PromptStop()
+    metrics = Metrics()
     relay: Callable[[dict[str, Any]], None] = Relay()
 
     @rpc

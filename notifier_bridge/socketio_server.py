@@ -199,6 +199,7 @@ class SocketIOEvent(Entrypoint):
     """
 
     server = SocketIOServer()
+    measured_as = "socket"
 
     def __init__(self, event: str, **kwargs: Any) -> None:
         self.event = event

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from docsave_services.db.engine import BEGIN_IMMEDIATE
 from docsave_services.errors import DatabaseUnavailable
 from docsave_services.log import get_logger
+from docsave_services.metrics.instruments import DB_FAILURES, DB_SECONDS
 
 _log = get_logger(__name__)
 T = TypeVar("T")
@@ -48,15 +49,17 @@ class Transactions:
         ``repeatable`` work recognises what it has done before, so it is also run again, once, when the connection
         broke and nobody knows whether the commit arrived.
         """
-        if not self._sqlite:
-            return self._attempt(work, {}, repeatable)
-        # Green threads of one process queue here: waiting inside SQLite would deadlock with the lock's holder.
-        with self._writer:
-            return self._attempt(work, BEGIN_IMMEDIATE, repeatable)
+        with DB_SECONDS.labels("write").time():
+            if not self._sqlite:
+                return self._attempt(work, {}, repeatable)
+            # Green threads of one process queue here: waiting inside SQLite would deadlock with the lock's holder.
+            with self._writer:
+                return self._attempt(work, BEGIN_IMMEDIATE, repeatable)
 
     def read(self, work: Callable[[Session], T]) -> T:
         """Run ``work`` on a fresh snapshot."""
-        return self._attempt(work, {}, repeatable=True)
+        with DB_SECONDS.labels("read").time():
+            return self._attempt(work, {}, repeatable=True)
 
     def _attempt(self, work: Callable[[Session], T], options: dict[str, str], repeatable: bool) -> T:
         locked = broken = 0
@@ -66,16 +69,20 @@ class Transactions:
             except sqlalchemy.exc.DBAPIError as exc:
                 if self._is_lock(exc) and locked < (LOCK_RETRIES_SQLITE if self._sqlite else LOCK_RETRIES):
                     locked += 1
+                    DB_FAILURES.labels("lock").inc()
                     pause = LOCK_PAUSE_SQLITE_SECONDS if self._sqlite else LOCK_PAUSE_SECONDS * locked
                     eventlet.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
                 elif exc.connection_invalidated and repeatable and not broken:
                     broken += 1
+                    DB_FAILURES.labels("connection").inc()
                 elif isinstance(exc, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError):
+                    DB_FAILURES.labels("unavailable").inc()
                     _log.warning("database_unavailable", error=str(exc.orig))
                     raise DatabaseUnavailable from exc
                 else:
                     raise
             except sqlalchemy.exc.TimeoutError as exc:
+                DB_FAILURES.labels("unavailable").inc()
                 _log.warning("database_pool_exhausted")
                 raise DatabaseUnavailable from exc
 

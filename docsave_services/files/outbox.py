@@ -26,6 +26,7 @@ from docsave_services.db.leases import take_lease
 from docsave_services.db.provider import transactions_for
 from docsave_services.errors import DocsaveError
 from docsave_services.log import get_logger
+from docsave_services.metrics.instruments import EVENTS
 from docsave_services.settings import Settings
 from docsave_services.times import now
 
@@ -131,7 +132,9 @@ class Outbox(EventDispatcher):
         eventlet.spawn(self._tell, event_type, payload)
 
     def _publish(self, event: FileEvent) -> bool:
-        return self._tell(event["type"], event)
+        told = self._tell(event["type"], event)
+        EVENTS.labels("ok" if told else "failed").inc()
+        return told
 
     def _tell(self, event_type: str, payload: Any) -> bool:
         try:

@@ -38,6 +38,8 @@ from docsave_services.files.sweeper import INTERVAL_SECONDS as SWEEP_INTERVAL_SE
 from docsave_services.files.sweeper import Sweeper, SweeperProvider
 from docsave_services.files.usage import usage_of
 from docsave_services.files.validation import checked_filter
+from docsave_services.files.watch import FilesWatch
+from docsave_services.metrics.provider import Metrics
 from docsave_services.nameko_ext import PromptStop, RequestContext, rpc
 from docsave_services.settings import Settings, SettingsProvider
 from docsave_services.storage import BlobStore
@@ -65,8 +67,10 @@ class FilesService:
     settings: Settings = SettingsProvider()
     request_id: str | None = RequestContext()
     prompt_stop = PromptStop()
+    metrics = Metrics()
     outbox: OutboxHandle = Outbox()
     sweeper: Sweeper = SweeperProvider()
+    watch = FilesWatch()
 
     @rpc
     def apply(self, changes: Changes) -> Outcomes:

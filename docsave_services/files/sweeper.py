@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from eventlet import tpool
 from nameko.extensions import DependencyProvider
+from prometheus_client import Counter
 
 from docsave_services.contracts import FileEvent
 from docsave_services.db.leases import take_lease
@@ -27,6 +28,7 @@ from docsave_services.files.needs import OTHER_JOURNAL, Needs, footing, needs
 from docsave_services.files.repeats import count_old_requests, forget_old_requests
 from docsave_services.files.trash import count_overdue, empty_trash, trash_limit
 from docsave_services.log import get_logger
+from docsave_services.metrics.registry import REGISTRY
 from docsave_services.settings import Settings
 from docsave_services.storage import BlobStore, promised_blobs, sweep, sweep_unfinished
 from docsave_services.storage.sweep import Aside, Idle
@@ -91,6 +93,24 @@ class Swept:
         return any((self.blobs, self.uploads, self.keys, self.trash, self.condemned, self.put_back))
 
 
+SWEEPS = Counter(
+    "docsave_sweeps_total",
+    "Passes of the sweeper, by whether blobs could be swept: ok, or the reason why not.",
+    ("outcome",),
+    registry=REGISTRY,
+)
+REMOVED = Counter("docsave_swept_total", "What the sweeper has removed, by kind.", ("kind",), registry=REGISTRY)
+REMOVED_BYTES = Counter("docsave_swept_bytes_total", "Bytes of blobs that it has removed.", registry=REGISTRY)
+
+
+def note_sweep(swept: Swept) -> None:
+    """Count a pass and what it removed."""
+    SWEEPS.labels(swept.reason or "ok").inc()
+    for kind in ("blobs", "uploads", "keys", "trash"):
+        REMOVED.labels(kind).inc(getattr(swept, kind))
+    REMOVED_BYTES.inc(swept.bytes)
+
+
 class Sweeper:
     """Sweeps one store and its database. It remembers where it is in the store and since when blobs are condemned; a
     new process begins both anew, which only costs time."""
@@ -132,6 +152,7 @@ class Sweeper:
             self._sweep_rows(swept, hand_over)
             swept.uploads = self._sweep_uploads()
             self._sweep_blobs(swept)
+        note_sweep(swept)
         if swept.did_something:
             _log.info("swept", **asdict(swept))
         return asdict(swept)

@@ -21,6 +21,7 @@ from nameko.rpc import MethodProxy, RpcProxy
 from docsave_services.contracts import RPC_DEADLINE_SECONDS
 from docsave_services.errors import DocsaveError, InternalError, RpcTimeout, Unavailable
 from docsave_services.log import get_logger
+from docsave_services.metrics.instruments import measured_call
 
 _log = get_logger(__name__)
 
@@ -52,6 +53,10 @@ class RpcCaller:
         self._deadline = deadline
 
     def __call__(self, method: str, /, **arguments: Any) -> Any:
+        with measured_call(self._service, method):
+            return self._call(method, arguments)
+
+    def _call(self, method: str, arguments: dict[str, Any]) -> Any:
         # The message expires with the deadline: a service that comes back later must not run what nobody awaits.
         proxy = MethodProxy(self._context, self._service, method, self._reply_listener, expiration=self._deadline)
         reply, asked = None, False
@@ -100,7 +105,8 @@ class DeadlineRpc(RpcProxy):
     def get_dependency(self, worker_ctx: Any) -> RpcCaller:
         return RpcCaller(worker_ctx, self.target_service, self.rpc_reply_listener, self.deadline)
 
-    def outside_worker(self, **context_data: Any) -> RpcCaller:
-        """A caller for managed threads and timers, which have no worker context."""
+    def outside_worker(self, service: str | None = None, /, **context_data: Any) -> RpcCaller:
+        """A caller for managed threads and timers, which have no worker context; of another ``service`` if one is
+        named."""
         context = _CallContext(self.container, dict(context_data))
-        return RpcCaller(context, self.target_service, self.rpc_reply_listener, self.deadline)
+        return RpcCaller(context, service or self.target_service, self.rpc_reply_listener, self.deadline)

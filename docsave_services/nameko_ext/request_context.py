@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import structlog
+from nameko.events import EventHandler
 from nameko.extensions import DependencyProvider
+from nameko.rpc import Rpc
+from nameko.timer import Timer
+
+from docsave_services.metrics.instruments import WORK_DONE, WORK_SECONDS, outcome_of
 
 REQUEST_ID_KEY = "request_id"
 """Key in Nameko's context data; travels as the AMQP header ``nameko.request_id``."""
 
 
 class RequestContext(DependencyProvider):
-    """Binds the request's id and the method to the log lines of a worker, and injects the id (or None)."""
+    """Binds the request's id and the method to the log lines of a worker, and injects the id (or None).
+
+    Measures the work, too.
+    """
 
     def get_dependency(self, worker_ctx: Any) -> str | None:
         value = worker_ctx.context_data.get(REQUEST_ID_KEY)
@@ -26,3 +35,22 @@ class RequestContext(DependencyProvider):
         request_id = self.get_dependency(worker_ctx)
         if request_id:
             structlog.contextvars.bind_contextvars(request_id=request_id)
+        worker_ctx.began = time.perf_counter()
+
+    def worker_result(self, worker_ctx: Any, result: Any = None, exc_info: Any = None) -> None:
+        kind, method = kind_of(worker_ctx.entrypoint), worker_ctx.entrypoint.method_name
+        if kind is not None:
+            WORK_SECONDS.labels(kind, method).observe(time.perf_counter() - worker_ctx.began)
+            WORK_DONE.labels(kind, method, outcome_of(exc_info[1] if exc_info else None)).inc()
+
+
+def kind_of(entrypoint: Any) -> str | None:
+    """What starts the work: ``rpc``, ``event``, ``timer``, or what the entrypoint says of itself; None where somebody
+    else measures it."""
+    for kind, base in _KINDS.items():
+        if isinstance(entrypoint, base):
+            return kind
+    return getattr(entrypoint, "measured_as", None)
+
+
+_KINDS = {"rpc": Rpc, "event": EventHandler, "timer": Timer}

@@ -18,6 +18,7 @@ from docsave_services.domain.webhook_pauses import GIVE_UP_AFTER, is_over, pause
 from docsave_services.domain.webhook_signature import signature
 from docsave_services.errors import CursorExpired, DocsaveError
 from docsave_services.log import get_logger
+from docsave_services.metrics.instruments import note_read
 from docsave_services.times import now
 from docsave_services.wake import Wake
 from docsave_services.webhooks.claims import Claim, Progress
@@ -28,6 +29,7 @@ from docsave_services.webhooks.recorder import Attempt, Recorder
 from docsave_services.webhooks.requests import Requests
 from docsave_services.webhooks.sender import Answer, Line
 from docsave_services.webhooks.tail import Tail
+from docsave_services.webhooks.watch import DELIVERIES
 
 _log = get_logger(__name__)
 
@@ -182,6 +184,7 @@ class Courier:
         self._progress = replace(
             before, cursor=attempt.cursor or before.cursor, tries=0, failing_since=None, retry_at=None
         )
+        note_read("webhooks", event["at"])
         self._recorder.add(self.id, attempt, self._progress)
         return True
 
@@ -237,6 +240,7 @@ class Courier:
         answer = self._current_line().post(body, headers)
         seconds = time.monotonic() - begun
         self._troubled = not answer.delivered or seconds > SLOW_SECONDS
+        DELIVERIES.labels("delivered" if answer.delivered else "failed").inc()
         return answer, _attempt(message, kind, answer, seconds)
 
     def _current_line(self) -> Line:

@@ -27,6 +27,7 @@ from docsave_services.contracts import (
 from docsave_services.db.audit import Actor
 from docsave_services.db.provider import Database, check_database
 from docsave_services.db.transactions import Transactions
+from docsave_services.metrics.provider import Metrics
 from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext, RpcCaller, rpc
 from docsave_services.settings import Settings, SettingsProvider
 from docsave_services.webhooks import deliveries, endpoints
@@ -37,6 +38,7 @@ from docsave_services.webhooks.limits import PAGE_MAX, PRUNE_SECONDS
 from docsave_services.webhooks.news import Announce, News
 from docsave_services.webhooks.places import head_of, place_of
 from docsave_services.webhooks.requests import event_for
+from docsave_services.webhooks.watch import WebhooksWatch
 
 Fields = dict[str, Any]
 
@@ -54,9 +56,11 @@ class WebhooksService:
     settings: Settings = SettingsProvider("secret_key")
     request_id: str | None = RequestContext()
     prompt_stop = PromptStop()
+    metrics = Metrics()
     files: RpcCaller = DeadlineRpc(FILES)
     announce: Announce = News()
     dispatcher: Dispatcher = Deliveries()
+    watch = WebhooksWatch()
 
     @event_handler(FILES, FILE_CREATE, handler_type=BROADCAST, reliable_delivery=False)
     @event_handler(FILES, FILE_UPDATE, handler_type=BROADCAST, reliable_delivery=False)

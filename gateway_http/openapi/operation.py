@@ -1,6 +1,6 @@
 """Health, and the gateway's own pages."""
 
-from docsave_services.errors import NotFound
+from docsave_services.errors import NotFound, Unauthenticated
 from gateway_http.openapi import answers
 from gateway_http.openapi.vocabulary import Answer, Subject, Told
 
@@ -13,6 +13,11 @@ OPERATION = Subject(
         "live": Told((Answer(200, "It does.", answers.Live),), asks_services=False),
         "ready": Told(
             (Answer(200, "Every part answers.", answers.Ready), Answer(503, "Some part does not.", answers.Ready)),
+            asks_services=False,
+        ),
+        "get_metrics": Told(
+            (Answer(200, "The metrics, in Prometheus' text format.", ("text/plain",)),),
+            also=(NotFound, Unauthenticated),
             asks_services=False,
         ),
         "get_openapi": Told(

@@ -89,7 +89,7 @@ def test_what_is_open_to_all_is_known() -> None:
     """A route that becomes public has to be written down here too."""
     assert len(ROUTES) > 20
     assert {name_of(route) for route in ROUTES if route.access is Access.PUBLIC} == {
-        "POST /login", "POST /token/refresh", "POST /logout", "GET /health/live", "GET /health/ready",
+        "POST /login", "POST /token/refresh", "POST /logout", "GET /health/live", "GET /health/ready", "GET /metrics",
     }  # fmt: skip
     assert [name_of(route) for route in ROUTES if route.access is Access.REGISTRATION] == ["POST /users"]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import shutil
 import signal
 import subprocess
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pymysql
@@ -83,6 +85,16 @@ class MariaDb:
         """End the server if it still runs (as a crash would), and start it again on the same port."""
         self.kill()
         self.start()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It is there, accepts connections, and says nothing for the length of the block."""
+        assert self._server is not None
+        self._server.send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._server.send(signal.SIGCONT)
 
     def stop(self) -> None:
         """End the server."""

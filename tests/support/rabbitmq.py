@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import kombu.pools
@@ -49,6 +51,16 @@ class Broker:
         """End the node if it still runs (as a crash would), and start it again."""
         self.kill()
         self.start()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It is there, accepts connections, and says nothing for the length of the block."""
+        assert self._server is not None
+        self._server.send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._server.send(signal.SIGCONT)
 
     def stop(self) -> None:
         """End everything."""

@@ -5,7 +5,7 @@ from collections.abc import Generator
 import pytest
 
 from docsave_services.errors import BlobDamaged, BlobMissing, StorageUnavailable
-from gateway_http.counters import counters
+from gateway_http.measures import DAMAGED
 from gateway_http.outflow import Outflow
 
 CLOSED = []
@@ -22,9 +22,14 @@ def pieces(*steps: bytes | Exception) -> Generator[bytes, None, None]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counters, "damaged_content", 0)
+def nothing_counted() -> None:
+    DAMAGED.reset()
     CLOSED.clear()
+
+
+def counted() -> float:
+    (family,) = DAMAGED.collect()
+    return family.samples[0].value
 
 
 def test_pieces_arrive_in_order() -> None:
@@ -40,7 +45,7 @@ def test_damage_at_once_is_raised_before_an_answer(error: Exception) -> None:
     """Counted, and the source closed; a client hears that it is damaged, not where it lies."""
     with pytest.raises(BlobDamaged):
         Outflow(pieces(error), lambda: "x")
-    assert (counters.damaged_content, len(CLOSED)) == (1, 1)
+    assert (counted(), len(CLOSED)) == (1, 1)
 
 
 def test_damage_later_ends_the_pieces() -> None:
@@ -49,14 +54,14 @@ def test_damage_later_ends_the_pieces() -> None:
     assert next(outflow) == b"a"
     with pytest.raises(BlobDamaged):
         next(outflow)
-    assert counters.damaged_content == 1
+    assert counted() == 1
 
 
 def test_a_disk_that_fails_is_not_damage() -> None:
     """It may work again; 503."""
     with pytest.raises(StorageUnavailable):
         Outflow(pieces(OSError(5, "Input/output error")), lambda: "x")
-    assert counters.damaged_content == 0
+    assert counted() == 0
 
 
 def test_an_outflow_that_nobody_reads_is_closed() -> None:
