@@ -18,7 +18,6 @@ class ServiceProgram:
     uses_database: bool = False
 
 
-_ALL = (env.AMQP_URI, env.METRICS_TOKEN)
 _KEYS = (env.SECRET_KEY, env.SECRET_KEY_PREVIOUS)
 
 SERVICES = {
@@ -27,14 +26,16 @@ SERVICES = {
         ServiceProgram(
             "users",
             "docsave_services.users.service:UsersService",
-            (*_ALL, env.DB_URI, *_KEYS),
+            (env.AMQP_URI, env.DB_URI, *_KEYS),
             uses_database=True,
         ),
-        ServiceProgram("files", "docsave_services.files.service:FilesService", (*_ALL, env.DB_URI), uses_database=True),
+        ServiceProgram(
+            "files", "docsave_services.files.service:FilesService", (env.AMQP_URI, env.DB_URI), uses_database=True
+        ),
         ServiceProgram(
             "webhooks",
             "docsave_services.webhooks.service:WebhooksService",
-            (*_ALL, env.DB_URI, *_KEYS),
+            (env.AMQP_URI, env.DB_URI, *_KEYS),
             uses_database=True,
         ),
         ServiceProgram("backup", "backup.service:Backup", (env.AMQP_URI, env.S3_KEY_ID, env.S3_SECRET)),
@@ -43,6 +44,9 @@ SERVICES = {
         ServiceProgram("backup", "backup.service:Backup", _ALL),
         ServiceProgram("notifier", "notifier_bridge.service:Notifier", (*_ALL, *_KEYS)),
         ServiceProgram("gateway", "gateway:Gateway", (*_ALL, *_KEYS)),
+        ServiceProgram("backup", "backup.service:Backup", (env.AMQP_URI,)),
+        ServiceProgram("notifier", "notifier_bridge.service:Notifier", (env.AMQP_URI, *_KEYS)),
+        ServiceProgram("gateway", "gateway:Gateway", (env.AMQP_URI, *_KEYS)),
     )
 }
 
