@@ -82,7 +82,7 @@ def _schema_is_ready(resolved: dict[str, str]) -> bool:
 
 
 def _become(program: ServiceProgram, resolved: dict[str, str]) -> None:
-    unused = {*env.FROM_FILES, *map(own_amqp_uri, SERVICES)} - set(program.secrets)
+    unused = {*env.FROM_FILES, *map(own_amqp_uri, SERVICES)} - {*program.secrets, env.METRICS_TOKEN}
     environment = env.without(resolved, unused)
     environment.setdefault("PYTHONWARNINGS", "ignore")  # Nameko's imports of pkg_resources and eventlet each warn
     environment["PYTHONUNBUFFERED"] = "1"
