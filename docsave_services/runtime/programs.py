@@ -41,12 +41,6 @@ SERVICES = {
         ServiceProgram("backup", "backup.service:Backup", (env.AMQP_URI, env.S3_KEY_ID, env.S3_SECRET)),
         ServiceProgram("notifier", "notifier_bridge.service:Notifier", (env.AMQP_URI, *_KEYS)),
         ServiceProgram("gateway", "gateway:Gateway", (env.AMQP_URI, *_KEYS)),
-        ServiceProgram("backup", "backup.service:Backup", _ALL),
-        ServiceProgram("notifier", "notifier_bridge.service:Notifier", (*_ALL, *_KEYS)),
-        ServiceProgram("gateway", "gateway:Gateway", (*_ALL, *_KEYS)),
-        ServiceProgram("backup", "backup.service:Backup", (env.AMQP_URI,)),
-        ServiceProgram("notifier", "notifier_bridge.service:Notifier", (env.AMQP_URI, *_KEYS)),
-        ServiceProgram("gateway", "gateway:Gateway", (env.AMQP_URI, *_KEYS)),
     )
 }
 
