@@ -133,3 +133,21 @@ def test_every_promise_names_tests_that_exist():
     for document in DOCUMENTS:
         named = set(re.findall(r"`(test_\w+)`", document.read_text()))
         assert named <= tests, f"{document.name}: {sorted(named - tests)}"
+
+
+def test_the_map_for_contributors_names_what_is_there():
+    """Each path in CONTRIBUTING.md exists, and so does each target of make."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    paths = set(re.findall(r"`([\w./-]*(?:/|\.py|\.yml|\.toml|\.md))[`\s]", text))
+    assert len(paths) > 30
+    assert sorted(path for path in paths if not (ROOT / path).exists()) == []
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
+
+
+def test_each_target_of_make_has_its_line_in_the_help():
+    """``make help`` names every target but those that others are made of."""
+    makefile = (ROOT / "Makefile").read_text()
+    parts = {"requirements", "broker-program", "test-programs", "node_modules"}
+    unsaid = set(re.findall(r"^([a-z][a-z-]*):(?!.* ## \w)", makefile, re.MULTILINE))
+    assert {name for name in unsaid if not name.startswith("test-")} <= parts
