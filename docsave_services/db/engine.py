@@ -8,6 +8,7 @@ from typing import Any
 
 from eventlet import tpool
 from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.engine import ExceptionContext
 
 POOL_SIZE = 16
 POOL_WAIT_SECONDS = 4.0
@@ -66,6 +67,7 @@ def _sqlite_engine(db_uri: str) -> Engine:
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "handle_error", _distrust_after_failed_reads)
     return engine
 
 
@@ -75,6 +77,16 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _distrust_after_failed_reads(context: ExceptionContext) -> None:
+    """A connection that met a failing disk is not used again: what it keeps of the file may be wrong.
+
+    A page that could not be read appears as "disk I/O error", or as a file that is malformed or no database at all.
+    """
+    failure = context.original_exception
+    if type(failure) is sqlite3.DatabaseError or "disk I/O error" in str(failure):
+        context.is_disconnect = True
 
 
 def _begin_sqlite(connection: Any) -> None:

@@ -75,7 +75,9 @@ class Transactions:
                 elif exc.connection_invalidated and repeatable and not broken:
                     broken += 1
                     DB_FAILURES.labels("connection").inc()
-                elif isinstance(exc, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError):
+                elif exc.connection_invalidated or isinstance(
+                    exc, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError
+                ):
                     DB_FAILURES.labels("unavailable").inc()
                     _log.warning("database_unavailable", error=str(exc.orig))
                     raise DatabaseUnavailable from exc

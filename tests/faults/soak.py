@@ -123,8 +123,14 @@ class Soak:
         for (stage, database), group in itertools.groupby(tasks, lambda task: (task[0].stage, task[1])):
             left = list(group)
             while left and time.monotonic() < self._deadline:
-                with self._place(stage, database) as place:
-                    left = self._attack_while_it_lives(place, left, 1 if stage == "small disks" else SYSTEM_LIVES)
+                try:
+                    with self._place(stage, database) as place:
+                        left = self._attack_while_it_lives(place, left, 1 if stage == "small disks" else SYSTEM_LIVES)
+                except (AssertionError, OSError):  # what it was to be made on did not start, or did not end
+                    result = Result(*_key(left[0]), violations=[traceback.format_exc(limit=-3)])
+                    left = left[1:]
+                    report.append(self._path, result)
+                    print(_line(result), flush=True)
 
     def _attack_while_it_lives(self, place: Place, tasks: list[Task], lives: int) -> list[Task]:
         """What is left of ``tasks``: after a violation what follows would only repeat it."""

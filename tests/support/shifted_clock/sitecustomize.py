@@ -23,3 +23,9 @@ if _name in _SERVICES and "LD_PRELOAD" not in os.environ:
         NO_FAKE_STAT="1",
     )
     os.execv(sys.executable, sys.orig_argv)  # noqa: S606
+elif _name in _SERVICES:
+    # libfaketime takes clock_nanosleep's "until then" of an unfaked clock for nonsense (EINVAL).
+    import select
+    import time
+
+    time.sleep = lambda seconds: select.select([], [], [], seconds) and None  # type: ignore[assignment]
