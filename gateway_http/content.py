@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -31,6 +31,10 @@ class Source(Protocol):
         """The bytes from ``start`` up to ``stop`` (exclusive), within the size. Its size is checked, not its hash."""
 
 
+def _stays() -> None:
+    """Of content that is never moved."""
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """A version of a file as a download: what its headers say, and where its bytes are.
@@ -48,6 +52,8 @@ class Content:
     label: str
     source: Source
     blob: str | None = None
+    relocate: Callable[[], Source | None] = _stays
+    """Where the bytes are now, if elsewhere than before: the backup may compact them at any moment. Not in a thread."""
 
     @property
     def described(self) -> str:

@@ -7,15 +7,17 @@ of its own; only the size of what it is cut from is checked.
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
+from dataclasses import replace
 
 from werkzeug.http import http_date
 from werkzeug.wrappers import Response
 
 from docsave_services.errors import BlobDamaged, BlobMissing, RangeNotSatisfiable
 from gateway_http.blob_access import in_thread
-from gateway_http.content import Content
+from gateway_http.content import Content, Source
 from gateway_http.content_disposition import attachment
-from gateway_http.outflow import Outflow, damaged
+from gateway_http.outflow import Outflow, Pieces, damaged
 from gateway_http.problem import problem_response
 from gateway_http.ranges import Part, Unsatisfiable, part_wanted
 from gateway_http.request import GatewayRequest
@@ -71,14 +73,23 @@ def _headers(content: Content) -> dict[str, str]:
 
 
 def _whole(content: Content, headers: dict[str, str]) -> Response:
-    return Outflow(content.source.whole(), lambda: content.described).response(200, headers)
+    return flow(content, lambda source: source.whole()).response(200, headers)
 
 
 def _part(content: Content, part: Part, headers: dict[str, str]) -> Response:
-    pieces = content.source.part(part.start, part.stop)
     length = str(part.stop - part.start)
     headers = {**headers, "Content-Length": length, "Content-Range": part.content_range}
-    return Outflow(pieces, lambda: content.described).response(206, headers)
+    return flow(content, lambda source: source.part(part.start, part.stop)).response(206, headers)
+
+
+def flow(content: Content, read: Callable[[Source], Pieces]) -> Outflow:
+    """The pieces that ``read`` makes of the content's source, or of where it has just been moved to."""
+
+    def again() -> Pieces | None:
+        elsewhere = content.relocate()
+        return None if elsewhere is None else read(elsewhere)
+
+    return Outflow(read(content.source), lambda: content.described, again)
 
 
 def _unsatisfiable(request: GatewayRequest, content: Content) -> Response:
@@ -110,4 +121,7 @@ def _check(content: Content) -> None:
     try:
         in_thread(content.source.check)
     except (BlobDamaged, BlobMissing) as exc:
-        raise damaged(content.described) from exc
+        elsewhere = content.relocate()
+        if elsewhere is None:
+            raise damaged(content.described) from exc
+        _check(replace(content, source=elsewhere, relocate=lambda: None))

@@ -13,6 +13,8 @@ from gateway_http.measures import DAMAGED
 
 _log = get_logger(__name__)
 
+Pieces = Generator[bytes, None, None]
+
 
 def damaged(label: str) -> DocsaveError:
     """Count and log that the content called ``label`` is missing or wrong; what the client is told of it."""
@@ -25,14 +27,17 @@ class Outflow:
     """The pieces of a generator, each made in a thread. The first is made at once: its failure is an answer. A later
     failure breaks the connection before the end, so that the client knows that it has not got all.
 
+    ``again`` is asked once when the first cannot be made: the pieces from where the content lies now, or None.
     ``label`` tells what is being read when it fails, for the log.
     """
 
-    def __init__(self, pieces: Generator[bytes, None, None], label: Callable[[], str]) -> None:
+    def __init__(
+        self, pieces: Pieces, label: Callable[[], str], again: Callable[[], Pieces | None] = lambda: None
+    ) -> None:
         self._pieces = pieces
         self._label = label
         try:
-            self._first = self._read()
+            self._first = self._begin(again)
         except BaseException:
             self.close()
             raise
@@ -49,6 +54,16 @@ class Outflow:
         while piece is not None:
             yield piece
             piece = self._read()
+
+    def _begin(self, again: Callable[[], Pieces | None]) -> bytes | None:
+        try:
+            return in_thread(next, self._pieces, None)
+        except (BlobDamaged, BlobMissing) as exc:
+            elsewhere = again()
+            if elsewhere is None:
+                raise damaged(self._label()) from exc
+            self._pieces = elsewhere
+            return self._read()
 
     def _read(self) -> bytes | None:
         try:

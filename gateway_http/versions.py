@@ -14,7 +14,8 @@ from docsave_services.storage import BlobStore, blob_key
 from gateway_http.backup_view import BackupView, HistorySource, PatchedSource
 from gateway_http.blob_access import BlobWriter, in_thread
 from gateway_http.content import Content, Source
-from gateway_http.outflow import Outflow, damaged
+from gateway_http.download import flow
+from gateway_http.outflow import damaged
 from gateway_http.schemas import ProofQuery, VersionListQuery
 
 DEFAULT_MEDIA_TYPE = "application/octet-stream"
@@ -75,7 +76,15 @@ class Versions:
             modified=datetime.fromisoformat(version["at"]),
             label=label,
             source=self._source(version),
+            relocate=lambda: self._relocated(file, version),
         )
+
+    def _relocated(self, file: StoredFile, version: StoredVersion) -> Source | None:
+        """Where the content lies now, if elsewhere: compaction may have given up the plain copy a moment ago."""
+        now = self.find(file, version["version"])
+        if (now["path"], now.get("patches")) in ((None, None), (version["path"], version.get("patches"))):
+            return None
+        return self._source(now)
 
     def _source(self, version: StoredVersion) -> Source:
         path, patches, sha256, size = version["path"], version.get("patches"), version["sha256"], version["size"]
@@ -87,7 +96,7 @@ class Versions:
         """See to it that the blob store has ``content``, durable: the sweeper may have taken it away."""
         if in_thread(_store_has, store, content.sha256, content.size):
             return
-        outflow = Outflow(content.source.whole(), lambda: content.label)
+        outflow = flow(content, lambda source: source.whole())
         try:
             with BlobWriter(store, content.size) as writer:
                 for piece in outflow:

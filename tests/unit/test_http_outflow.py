@@ -40,6 +40,16 @@ def test_pieces_arrive_in_order() -> None:
     assert len(CLOSED) == 1
 
 
+def test_what_was_moved_is_read_from_where_it_is_now() -> None:
+    """No damage is counted or told; a second failure is one."""
+    outflow = Outflow(pieces(BlobMissing()), lambda: "x", lambda: pieces(b"a", b"b"))
+    assert list(outflow) == [b"a", b"b"]
+    assert counted() == 0
+    with pytest.raises(BlobDamaged):
+        Outflow(pieces(BlobMissing()), lambda: "x", lambda: pieces(BlobMissing()))
+    assert counted() == 1
+
+
 @pytest.mark.parametrize("error", [BlobDamaged(), BlobMissing()])
 def test_damage_at_once_is_raised_before_an_answer(error: Exception) -> None:
     """Counted, and the source closed; a client hears that it is damaged, not where it lies."""
