@@ -4,7 +4,7 @@
 # The longest first: so three at a time end together.
 TEST_GROUPS = test-e2e test-integration-g test-integration-o-t test-integration-a-f test-faults test-integration-u-z \
 	test-integration-h-n test-unit
-.PHONY: help coverage requirements run test faults soak soak-load soak-bridge bench $(TEST_GROUPS) lint format asyncapi assets postman shell accounts restore fetch rebuild drill verify audit lock secrets clean broker-program test-programs
+.PHONY: help coverage requirements run test faults soak soak-load soak-bridge bench $(TEST_GROUPS) lint format asyncapi assets postman shell accounts restore fetch rebuild drill verify retention audit lock secrets clean broker-program test-programs
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -119,6 +119,11 @@ verify: $(VENV)/run.stamp ## read the whole backup again; ARGS=--repair
 # The backup in the bucket of the settings as a backup directory, for rebuild and verify: make fetch ARGS="--to DIR"
 fetch: $(VENV)/run.stamp ## the backup out of its bucket: ARGS="--to DIR"
 	@PYTHONWARNINGS=ignore exec $(BIN)/python -m backup.fetch_command $(ARGS)
+
+# What the rules of retention would give up: make retention ARGS=--dry-run; without it, have it done now.
+retention: $(VENV)/run.stamp ## what the rules give up: ARGS=--dry-run
+	@[ ! -f "$${DOCSAVE_DATA_DIR:-data}/env" ] || . "$${DOCSAVE_DATA_DIR:-data}/env"; \
+		PYTHONWARNINGS=ignore exec $(BIN)/python -m backup.retention_command $(ARGS)
 
 # docsave from its backup directory alone, into an empty data directory and database: make rebuild ARGS="--from DIR"
 rebuild: $(VENV)/run.stamp ## everything from the backup: ARGS="--from DIR"

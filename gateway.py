@@ -67,6 +67,8 @@ from gateway_http.schemas import (
     FileListQuery,
     FilePatch,
     FolderListQuery,
+    HoldListQuery,
+    HoldWanted,
     NewApiKey,
     NewUser,
     NewWebhook,
@@ -360,6 +362,35 @@ class Gateway:
         version = self.versions.find(file, number)
         self.versions.put_back(self.blobs, self.versions.content(file, version))
         return self.protection.answer(request, self.documents.make_current(request, file, version))
+
+    @route("PUT", "/files/<id:file_id>/hold", Access.ADMIN, body=HoldWanted)
+    def hold_file(self, request: GatewayRequest, wanted: HoldWanted, file_id: int) -> Any:
+        """Have no rule of retention give up any version of a file."""
+        return self.backup("hold", file_id=file_id, reason=wanted.reason, by=request.identity.user_id)
+
+    @route("DELETE", "/files/<id:file_id>/hold", Access.ADMIN)
+    def release_file(self, request: GatewayRequest, file_id: int) -> Response:
+        """End the hold of a file; it stays on record."""
+        self.backup("release", file_id=file_id, by=request.identity.user_id)
+        return no_content()
+
+    @route("PUT", "/files/<id:file_id>/versions/<n:number>/hold", Access.ADMIN, body=HoldWanted)
+    def hold_version(self, request: GatewayRequest, wanted: HoldWanted, file_id: int, number: int) -> Any:
+        """Have no rule of retention give up one version."""
+        by = request.identity.user_id
+        return self.backup("hold", file_id=file_id, version=number, reason=wanted.reason, by=by)
+
+    @route("DELETE", "/files/<id:file_id>/versions/<n:number>/hold", Access.ADMIN)
+    def release_version(self, request: GatewayRequest, file_id: int, number: int) -> Response:
+        """End the hold of a version; it stays on record."""
+        self.backup("release", file_id=file_id, version=number, by=request.identity.user_id)
+        return no_content()
+
+    @route("GET", "/holds", Access.ADMIN, query=HoldListQuery)
+    def list_holds(self, request: GatewayRequest, query: HoldListQuery) -> Any:
+        """What is held, by file."""
+        page = self.backup("holds", after=query.after or 0, released=query.released)
+        return {"items": page["items"], "next": None if page["next"] is None else str(page["next"])}
 
     @route("POST", "/restore", Access.FILES_WRITE, body=RestoreOrder)
     def restore_all(self, request: GatewayRequest, order: RestoreOrder) -> Any:

@@ -14,16 +14,14 @@ from pathlib import Path
 from backup.catalogue import entries_of
 from backup.compact_plan import wanted_base
 from backup.content import never, unless, write_content
+from backup.freeing import free_plain, is_same, object_of, status_of
 from backup.layout import STEPS_MAX, Layout
 from backup.names import COMPACTED_SUFFIX, patch_name
 from backup.patch import DoesNotShrink, can_be_base, patch_bytes_max, room, write_patch, write_side
 from docsave_services.contracts import FileEvent
 from docsave_services.errors import BlobDamaged
-from docsave_services.storage import blob_key
 from docsave_services.storage.durable import fsync_directory
 from docsave_services.storage.patches import Layers, gathered
-
-OBJECTS = "objects"
 
 
 @dataclass(slots=True)
@@ -84,12 +82,12 @@ class FileCompaction:
         """Room is gained only when every name of the content becomes a patch: those of this file that are due, too."""
         if patch_bytes_max(contents[version]["size"]) <= 0:
             return False
-        status = _status(layout.plain(version))
+        status = status_of(layout.plain(version))
         if status is None:
             return False
         same = [v for v in old if contents[v]["sha256"] == contents[version]["sha256"]]
-        own = sum(1 for v in same if _is_same(_status(layout.plain(v)), status))
-        return status.st_nlink <= own + _is_same(_status(self._object(contents[version])), status)
+        own = sum(1 for v in same if is_same(status_of(layout.plain(v)), status))
+        return status.st_nlink <= own + is_same(status_of(object_of(self._root, contents[version])), status)
 
     def _too_far(
         self, layout: Layout, contents: dict[int, FileEvent], due: Sequence[int], usable: Sequence[int]
@@ -123,7 +121,7 @@ class FileCompaction:
         base = base if can_be_base(event["size"]) else None
         patch = self._make_patch(layout, base, contents, event, plain)
         write_side(self._directory / patch_name(version), patch.name, base, _plain_name(layout, base))
-        freed = self._give_up_plain(plain, event)
+        freed = free_plain(self._root, plain, event)
         self._tally.compacted += 1
         self._tally.saved_bytes += freed - room(patch.stat().st_size) - room(1)
 
@@ -148,21 +146,6 @@ class FileCompaction:
         whole = Layers(below.plain, (*below.patches, lambda: os.open(patch, os.O_RDONLY | os.O_CLOEXEC)))
         for _ in unless(self._cancelled, whole.verified(event["sha256"], event["size"])):
             pass
-
-    def _give_up_plain(self, plain: Path, event: FileEvent) -> int:
-        """Remove the plain content, the object first: so none is left that nobody names. How many bytes that freed."""
-        status, item = os.lstat(plain), self._object(event)
-        known = _status(item)
-        same = _is_same(known, status)
-        if known and known.st_nlink == (2 if same else 1):
-            item.unlink(missing_ok=True)
-            fsync_directory(item.parent)
-        plain.unlink()
-        fsync_directory(self._directory)
-        return room(event["size"]) if status.st_nlink <= 1 + same else 0
-
-    def _object(self, event: FileEvent) -> Path:
-        return self._root / OBJECTS / blob_key(event["sha256"])
 
 
 def contents_of(directory: Path) -> dict[int, FileEvent]:
@@ -231,14 +214,3 @@ def _steps(version: int, base_of: dict[int, int | None]) -> int:
     while below is not None and steps <= STEPS_MAX:
         steps, below = steps + 1, base_of.get(below)
     return steps
-
-
-def _status(path: Path | None) -> os.stat_result | None:
-    try:
-        return os.lstat(path) if path else None
-    except FileNotFoundError:
-        return None
-
-
-def _is_same(one: os.stat_result | None, other: os.stat_result | None) -> bool:
-    return bool(one and other) and (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)  # type: ignore[union-attr]

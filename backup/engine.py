@@ -23,6 +23,7 @@ from backup.targets.target import Target
 from backup.verifier import Verifier
 from docsave_services.contracts import FileEvent
 from docsave_services.domain.cursor import Cursor
+from docsave_services.domain.retention import KEEP_EVERYTHING, Policy
 from docsave_services.errors import BlobDamaged, CursorExpired, DocsaveError, Unavailable
 from docsave_services.log import get_logger
 from docsave_services.storage import BlobStore
@@ -57,6 +58,7 @@ class Engine:
         files: Callable[..., Any],
         verify_days: int = 0,
         compact_after: int | None = None,
+        retention: Policy = KEEP_EVERYTHING,
     ) -> None:
         self.home = home
         self.state = STARTING
@@ -66,6 +68,7 @@ class Engine:
         self._session: Session | None = None
         self._verify_days = verify_days
         self._compact_after = compact_after
+        self._retention = retention
         self._journal_doubted = False
         self._stopping = False
         self._wake = Wake()
@@ -110,6 +113,12 @@ class Engine:
         if self._session:
             self._session.reader.offer(event)
 
+    def retain(self, trust_clock: bool) -> None:
+        """Apply retention soon. ``Unavailable`` when this process does not write."""
+        if self._session is None:
+            raise Unavailable("only the process that copies can apply retention; this one does not copy at the moment")
+        self._session.compaction.ask_round(trust_clock)
+
     def _attempt(self) -> None:
         marker = tpool.execute(self.home.marker)
         epoch = self._ask_epoch(marker) if marker is None or self._must_ask(marker) else marker.epoch
@@ -145,7 +154,7 @@ class Engine:
             chain = self._open_chain(tpool.execute(read_place, self.home.root, marker.epoch).copied)
         except Cancelled:
             return
-        session = Session(marker, seal, self._blobs, self._files, chain, self._compact_after)
+        session = Session(marker, seal, self._blobs, self._files, chain, self._compact_after, self._retention)
         if self._stopping:
             return
         self._session = session
@@ -217,6 +226,7 @@ class Engine:
             "reported": place.reported,
             "report_error": session.reporter.error if session else None,
             "compaction": session.compaction.status() if session else None,
+            "retention": session.compaction.retention.status() if session else None,
             "cursor_error": session.place_error if session else None,
             "targets": {follower.name: follower.status() for follower in self.followers},
             **self.verifier.status(),

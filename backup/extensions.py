@@ -35,7 +35,14 @@ class BackupEngine(DependencyProvider):
         settings = Settings.from_config(self.container.config)
         home = Home(settings.backup_dir.absolute(), settings.data_dir.absolute())
         blobs = BlobStore(settings.blob_dir.absolute())
-        self.engine = Engine(home, blobs, self._call_files, settings.verify_days, settings.backup_compact_after)
+        self.engine = Engine(
+            home,
+            blobs,
+            self._call_files,
+            settings.verify_days,
+            settings.backup_compact_after,
+            settings.retention,
+        )
         for target in _targets(settings, home):
             self.engine.follow(target)
 

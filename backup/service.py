@@ -11,6 +11,7 @@ from backup.catalogue import UNKNOWN_FILE, version_of, versions_of
 from backup.chain import Proof
 from backup.engine import ACTIVE, STANDBY, Engine
 from backup.extensions import BackupEngine, before_stop
+from backup.holds import holds_page, place_hold, release_hold
 from backup.proof import proof_of
 from backup.verify import Report
 from backup.watch import BackupWatch
@@ -20,9 +21,12 @@ from docsave_services.contracts import (
     FILE_DELETE,
     FILE_UPDATE,
     FILES,
+    HOLD_REASON_MAX,
     USERS,
     VERSIONS_LIMIT_MAX,
     FileEvent,
+    Hold,
+    HoldPage,
     StoredVersion,
     VersionPage,
 )
@@ -124,12 +128,49 @@ class Backup:
         return self.engine.verifier.verify(repair is True)
 
     @rpc
+    def hold(self, file_id: int, reason: str, by: int, version: int | None = None) -> Hold:
+        """Put a version, or with ``version`` None all of a file, on hold: no rule of retention gives it up. ``by`` is
+        the account that asks. What is held already stays as it is.
+
+        ``not_found`` for what is not in the backup (yet), ``version_thinned`` for what is gone.
+        """
+        _check_held(file_id, version)
+        if not isinstance(reason, str) or not reason.strip() or len(reason) > HOLD_REASON_MAX:
+            raise InvalidInput.for_field("reason", f"must have 1 to {HOLD_REASON_MAX} characters")
+        if not _is_number(by):
+            raise InvalidInput.for_field("by", "must be an account's id")
+        return self.engine.read(place_hold, file_id, version, reason, by)
+
+    @rpc
+    def release(self, file_id: int, by: int, version: int | None = None) -> Hold:
+        """End a hold; it stays on record. ``not_found`` when there is none in force."""
+        _check_held(file_id, version)
+        return self.engine.read(release_hold, file_id, version, by)
+
+    @rpc
+    def holds(self, after: int = 0, released: bool = False) -> HoldPage:
+        """Holds in force, and with ``released`` those that ended, of files above ``after``."""
+        return self.engine.read(holds_page, after if _is_number(after) else 0, released is True)
+
+    @rpc
+    def retain(self, trust_clock: bool = False) -> dict[str, str]:
+        """Apply the rules of retention now, in the background; ``status()["retention"]`` tells what was done. With
+        ``trust_clock`` also when the clock seems wrong. ``unavailable`` from a process that does not copy."""
+        self.engine.retain(trust_clock is True)
+        return {"status": "asked"}
+
+    @rpc
     def health(self) -> dict[str, str]:
         """``unavailable`` with the reason unless copies are being made, here or by the process that is active."""
         state, reason = self.engine.condition
         if state not in (ACTIVE, STANDBY):
             raise Unavailable(reason or f"the backup is {state}")
         return {"directory": "ok"}
+
+
+def _check_held(file_id: object, version: object) -> None:
+    if not _is_number(file_id) or not (version is None or _is_number(version)):
+        raise NotFound(UNKNOWN_FILE)
 
 
 def _is_number(value: object) -> bool:

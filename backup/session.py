@@ -18,8 +18,10 @@ from backup.history import History, Written
 from backup.home import Marker, Seal
 from backup.progress import Contiguous, Place, read_place, write_place
 from backup.reporter import Reporter
+from backup.retention import Retention
 from docsave_services.contracts import ChangesPage, FileEvent
 from docsave_services.domain.cursor import Cursor
+from docsave_services.domain.retention import KEEP_EVERYTHING, Policy
 from docsave_services.journal_reader import JournalReader
 from docsave_services.log import get_logger
 from docsave_services.metrics.instruments import note_read
@@ -47,6 +49,7 @@ class Session:
         files: Callable[..., Any],
         chain: ChainWriter,
         compact_after: int | None = None,
+        retention: Policy = KEEP_EVERYTHING,
     ) -> None:
         self.root = seal.path.parent
         self._epoch = marker.epoch
@@ -61,7 +64,7 @@ class Session:
         self._links = Links(self.durable.copied, chain.view.link(self.durable.copied))
         self._lines: dict[int, Line] = {}
         self.copier = Copier(self._write, self._is_safe)
-        self.compaction = Compaction(self.root, compact_after, seal)
+        self.compaction = Compaction(self.root, compact_after, seal, Retention(self.root, retention))
         self.reporter = Reporter(lambda **report: files("protected", **report), self._is_reported, self._durable_cursor)
         # From `reported`, not `copied`: what lies between is safe but perhaps unknown to the files service.
         self.reader = JournalReader(self._fetch, self._deliver, Cursor(marker.epoch, self.durable.reported))

@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 from nameko.exceptions import ConfigurationError
 from nameko.extensions import DependencyProvider
 
+from docsave_services.domain.retention import KEEP_EVERYTHING, Policy, RetentionProblem, parse_policy
 from docsave_services.domain.secret_key import SECRET_KEY_MIN_BYTES
 from docsave_services.tokens import KeyRing
 
@@ -85,6 +86,7 @@ class Settings:
     verify_days: int = 30
     upload_life_seconds: float = 24 * 3600.0
     backup_compact_after: int | None = 30
+    retention: Policy = KEEP_EVERYTHING
     webhook_allow_private: bool = False
     backup_mirror_dir: Path | None = None
     backup_bucket: BucketSettings | None = None
@@ -135,6 +137,7 @@ class Settings:
             accel_redirect=_location(text, "accel_redirect"),
             verify_days=_integer(text, "verify_days", 0, 3650),
             backup_compact_after=_days_or_never(text, "backup_compact_after"),
+            retention=_retention(text, "retention"),
             upload_life_seconds=float(_integer(text, "upload_life_seconds", 1, 365 * 24 * 3600)),
             webhook_allow_private=_switch(text, "webhook_allow_private"),
             backup_mirror_dir=_mirror(text),
@@ -181,6 +184,13 @@ def _mirror(text: Mapping[str, str]) -> Path | None:
     if one == other or one.is_relative_to(other) or other.is_relative_to(one):
         raise ConfigurationError("DOCSAVE_BACKUP_MIRROR_DIR must be another directory than DOCSAVE_BACKUP_DIR")
     return mirror
+
+
+def _retention(text: Mapping[str, str], key: str) -> Policy:
+    try:
+        return parse_policy(text.get(key, ""))
+    except RetentionProblem as exc:
+        raise ConfigurationError(f"DOCSAVE_{key.upper()}: {exc}") from exc
 
 
 def _registration(text: Mapping[str, str]) -> Literal["open", "admin"]:

@@ -57,6 +57,7 @@ from docsave_services.contracts._names import (
     FILE_UPDATE,
     FILES,
     GATEWAY,
+    HOLD_REASON_MAX,
     NOTIFIER,
     RELAYED,
     REVOKED,
@@ -68,6 +69,8 @@ from docsave_services.contracts._names import (
     WEBHOOKS,
 )
 from docsave_services.contracts._versions import (
+    Hold,
+    HoldPage,
     StoredVersion,
     Version,
     VersionPage,
@@ -94,6 +97,7 @@ __all__ = [
     "FILE_PROTECTED",
     "FILE_UPDATE",
     "GATEWAY",
+    "HOLD_REASON_MAX",
     "NOTIFIER",
     "RELAYED",
     "REVOKED",
@@ -121,6 +125,8 @@ __all__ = [
     "FilePage",
     "Folder",
     "FolderPage",
+    "Hold",
+    "HoldPage",
     "Idempotency",
     "LiveSession",
     "NewApiKey",

@@ -38,5 +38,8 @@ CHANGES_LIMIT_MAX = 1000
 VERSIONS_LIMIT_MAX = 1000
 """Most versions in one page of ``backup.versions``."""
 
+HOLD_REASON_MAX = 1000
+"""Characters of the reason of a legal hold."""
+
 BACKUP_MARKER = "docsave-backup.json"
 """The file in a backup directory that says that it is one; an unmounted disk lacks it."""

@@ -39,3 +39,24 @@ class StoredVersion(Version):
     user_id: int
     path: str | None
     patches: NotRequired[list[str]]
+
+
+class Hold(TypedDict):
+    """A legal hold: no rule of retention gives up the version, or with ``version`` None any version of the file.
+    ``released_at`` is None while it is in force."""
+
+    user_id: int
+    file_id: int
+    version: int | None
+    reason: str
+    by: int
+    at: str
+    released_by: int | None
+    released_at: str | None
+
+
+class HoldPage(TypedDict):
+    """Holds by file; ``next`` is the ``after`` of the following page, None after the last."""
+
+    items: list[Hold]
+    next: int | None

@@ -43,6 +43,13 @@ class Versions(TypedDict):
     next: str | None
 
 
+class HoldList(TypedDict):
+    """Holds by file; ``next`` is the ``after`` of the following page."""
+
+    items: list[contracts.Hold]
+    next: str | None
+
+
 class VersionProof(TypedDict):
     """That an entry is part of the backup's history: ``path`` leads from its hash to ``root``, the head over the first
     ``size`` entries. ``docs/examples/verify_proof.py`` checks it."""

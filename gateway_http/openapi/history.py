@@ -41,6 +41,16 @@ HISTORY = Subject(
             ),
             headers=("If-Match", "Prefer"),
         ),
+        "hold_file": Told(
+            (Answer(200, "The hold.", contracts.Hold),),
+            also=(NotFound, BlobDamaged),
+            more="What is held already stays as it was. Copies in the backup are held; the document itself may still be"
+            " changed and deleted.",
+        ),
+        "release_file": Told((Answer(204, "It is over."),), also=(NotFound, BlobDamaged)),
+        "hold_version": Told((Answer(200, "The hold.", contracts.Hold),), also=(NotFound, VersionThinned, BlobDamaged)),
+        "release_version": Told((Answer(204, "It is over."),), also=(NotFound, BlobDamaged)),
+        "list_holds": Told((Answer(200, "One page.", answers.HoldList),), also=(BlobDamaged,)),
         "restore_all": Told(
             (Answer(200, "What was done, or would be.", answers.RestoreReport),),
             also=(Forbidden, NotFound, CursorExpired),

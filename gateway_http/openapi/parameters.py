@@ -45,6 +45,7 @@ _QUERY: dict[str, tuple[str, Any]] = {
     "name": ("The name of a raw body's file.", "offer.txt"),
     "permanent": ("Away for good, also out of the trash.", None),
     "q": ("With this in the name; case does not count.", "offer"),
+    "released": ("Also what is over.", None),
     "recursive": ("In the folder and below it.", None),
     "since": ("What came after this time or cursor.", None),
     "size": ("The size of the history whose head is known.", None),

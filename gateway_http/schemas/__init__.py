@@ -25,6 +25,8 @@ from gateway_http.schemas._documents import (
 from gateway_http.schemas._downloads import ContentQuery, DownloadWanted, VersionContentQuery
 from gateway_http.schemas._history import (
     ChangesQuery,
+    HoldListQuery,
+    HoldWanted,
     PastFileQuery,
     ProofQuery,
     RestoreOrder,
@@ -55,6 +57,8 @@ __all__ = [
     "FilePatch",
     "FolderListQuery",
     "FolderPath",
+    "HoldListQuery",
+    "HoldWanted",
     "LabelFilter",
     "Labels",
     "Moment",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
-from docsave_services.contracts import VERSIONS_LIMIT_MAX
+from docsave_services.contracts import HOLD_REASON_MAX, VERSIONS_LIMIT_MAX
 from docsave_services.domain.change_filter import TERMS_MAX
 from gateway_http.limits import WAIT_SECONDS_MAX
 from gateway_http.schemas import _shapes as shapes
-from gateway_http.schemas._kinds import After, FileId, FolderPath, LabelFilter, Limit, Place, whole_number
+from gateway_http.schemas._kinds import After, FileId, FolderPath, LabelFilter, Limit, Place, flag, whole_number
 from gateway_http.schemas._reading import STRICT, Strict
 
 
@@ -62,10 +62,29 @@ class VersionListQuery(Strict):
     after: Annotated[FileId, BeforeValidator(whole_number)] | None = None
 
 
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
 class ProofQuery(Strict):
     """``GET /files/{id}/versions/{n}/proof``; ``size`` is that of the history whose head one knows."""
 
     size: Annotated[int, Field(ge=1, le=2**63 - 1), BeforeValidator(whole_number)] | None = None
+
+
+class HoldWanted(Strict):
+    """``PUT …/hold``: why, for whoever asks later."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=HOLD_REASON_MAX), AfterValidator(_not_blank)]
+
+
+class HoldListQuery(Strict):
+    """``GET /holds``; ``after`` is the ``next`` of the page before."""
+
+    after: Annotated[FileId, BeforeValidator(whole_number)] | None = None
+    released: Annotated[bool, BeforeValidator(flag)] = False
 
 
 class ChangesQuery(Strict):

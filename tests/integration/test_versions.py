@@ -290,3 +290,28 @@ def test_without_the_backup_everything_else_goes_on(archive: Archive, plan: dict
     aside.rename(blob)
     archive.wait_copied(file, 1)
     assert archive.ask("GET", path_of(file, "/1/content")).content == b"saved while it was away"
+
+
+def test_administrators_hold_files_and_versions(archive: Archive) -> None:
+    """A hold is placed once, listed, and ended; it stays on record. Users may not, and what is not there cannot be."""
+    file = archive.save("contract.pdf", b"signed")
+    archive.wait_copied(file, 1)
+    path, wanted = f"/files/{file['id']}", {"reason": "lawsuit 12/2026"}
+    assert archive.ask("PUT", f"{path}/hold", json=wanted).status_code == 403
+    for where, version in ((f"{path}/hold", None), (f"{path}/versions/1/hold", 1)):
+        answers = [archive.ask("PUT", where, by=archive.admin, json=wanted) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert answers[0].json() == answers[1].json()
+        assert (answers[0].json()["version"], answers[0].json()["by"]) == (version, archive.admin)
+    assert archive.ask("PUT", f"{path}/hold", by=archive.admin, json={"reason": " "}).status_code == 422
+    assert archive.ask("PUT", f"{path}/versions/9/hold", by=archive.admin, json=wanted).status_code == 404
+    assert _held(archive, file) == [None, 1]
+    assert archive.ask("DELETE", f"{path}/hold", by=archive.admin).status_code == 204
+    assert archive.ask("DELETE", f"{path}/hold", by=archive.admin).status_code == 404
+    assert _held(archive, file) == [1]
+    assert _held(archive, file, "?released=true") == [None, 1]
+
+
+def _held(archive: Archive, file: dict[str, Any], query: str = "") -> list[int | None]:
+    items = archive.ask("GET", f"/holds{query}", by=archive.admin).json()["items"]
+    return [hold["version"] for hold in items if hold["file_id"] == file["id"]]
