@@ -33,6 +33,16 @@ _FILE = {
     "labels": {"crm.deal": "42"},
     "backup": {"state": "pending", "version": 0},
 }
+_HOLD = {
+    "user_id": 2,
+    "file_id": 1,
+    "version": None,
+    "reason": "lawsuit 12/2026",
+    "by": 1,
+    "at": _TIME,
+    "released_by": None,
+    "released_at": None,
+}
 _EVENT = {
     "event_id": 7,
     "type": "File_create",
@@ -118,6 +128,9 @@ EXAMPLES: dict[str, Any] = {
         ]
     },
     "RestoreOrder": {"scope": {"folder": "clients/acme"}, "at": "2026-11-24T10:15:00Z", "dry_run": True},
+    "HoldWanted": {"reason": "lawsuit 12/2026"},
+    "Hold": _HOLD,
+    "HoldList": {"items": [_HOLD], "next": None},
     "NewWebhook": {"url": "https://crm.example.com/docsave", "events": ["File_create"], "labels": ["crm.deal"]},
     "WebhookPatch": {"state": "paused"},
     "Redelivery": {"event_id": 7},
