@@ -4,7 +4,7 @@
 # The longest first: so three at a time end together.
 TEST_GROUPS = test-e2e test-integration-g test-integration-o-t test-integration-a-f test-faults test-integration-u-z \
 	test-integration-h-n test-unit
-.PHONY: help coverage requirements run test faults soak soak-load soak-bridge bench $(TEST_GROUPS) lint format asyncapi assets postman shell accounts restore fetch rebuild drill verify retention audit lock secrets clean broker-program test-programs
+.PHONY: help coverage requirements run test faults soak soak-load soak-bridge soak-api bench $(TEST_GROUPS) lint format asyncapi assets postman shell accounts restore fetch rebuild drill verify retention audit lock secrets clean broker-program test-programs
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -69,7 +69,9 @@ MINUTES = 60
 soak-load: $(VENV)/dev.stamp test-programs ## many people and sockets for MINUTES
 	@$(BIN)/python -W ignore -m tests.soak.load --minutes $(MINUTES)
 soak-bridge: $(VENV)/dev.stamp test-programs node_modules/.stamp ## the notifier for a long time
-	@$(BIN)/python -m pytest -q -s tests/soak
+	@$(BIN)/python -m pytest -q -s tests/soak/test_bridge.py
+soak-api: $(VENV)/dev.stamp test-programs ## the API document against a live system: ten thousand requests, ten minutes
+	@$(BIN)/python -m pytest -q -s tests/soak/test_api_document.py
 
 # Figures of this machine, on a system of its own: a few minutes, 6 GB of disk.
 bench: $(VENV)/dev.stamp test-programs ## figures of this machine

@@ -108,7 +108,8 @@ def document() -> dict[str, Any]:
             "title": "docsave events",
             "version": __version__,
             "description": "Every change of a document, in the order of event_id. At least once on the bus; over"
-            " Socket.IO once for each socket, and from the place that a client gives as since.",
+            " Socket.IO once for each socket, and from the place that a client gives as since. The HTTP API is told of"
+            " by /openapi.json on its own port.",
         },
         "defaultContentType": "application/json",
         "channels": {

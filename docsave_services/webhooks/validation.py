@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -57,7 +58,8 @@ def _url_problem(value: Any, allow_private: bool) -> str | None:
 def _description_problem(value: Any) -> str | None:
     if not isinstance(value, str) or len(value) > DESCRIPTION_CHARACTERS:
         return f"must be text of at most {DESCRIPTION_CHARACTERS} characters"
-    return None if value.isprintable() else "must not have control characters"
+    unwanted = any(unicodedata.category(character) in ("Cc", "Cs") for character in value)
+    return "must not have control characters" if unwanted else None
 
 
 def _events_problem(value: Any) -> str | None:

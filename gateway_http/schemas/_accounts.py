@@ -54,7 +54,7 @@ class RefreshToken(Strict):
 class NewApiKey(Strict):
     """``POST /api-keys``. ``expires_at`` is a time in RFC 3339 with its offset."""
 
-    name: Annotated[str, Field(min_length=1, max_length=255)]
+    name: Annotated[str, Field(min_length=1, max_length=255), shapes.PERSON]
     scopes: Annotated[list[Literal["files:read", "files:write", "events:read"]], Field(min_length=1, max_length=3)]
     expires_at: Moment | None = None
 

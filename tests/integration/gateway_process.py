@@ -27,6 +27,7 @@ from docsave_services.runtime.ports import free_ports
 from docsave_services.storage import blob_key, sha256_of_key
 from docsave_services.times import now, to_text
 from docsave_services.tokens import issue_access_token
+from tests.support.api_document import check_status
 from tests.support.programs import Program
 from tests.support.waiting import wait_until
 
@@ -78,7 +79,9 @@ class GatewayProcess:
         return self.request("GET", path, **kwargs)
 
     def request(self, method: str, path: str, **kwargs: Any) -> requests.Response:
-        return requests.request(method, self.url + path, timeout=60, **kwargs)
+        answer = requests.request(method, self.url + path, timeout=60, **kwargs)
+        check_status(answer)
+        return answer
 
     def connect(self) -> socket.socket:
         """A plain connection, for what no HTTP library sends."""

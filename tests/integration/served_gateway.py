@@ -18,6 +18,7 @@ from docsave_services.db.models import UserRow
 from docsave_services.db.transactions import Transactions
 from docsave_services.times import now
 from tests.integration.gateway_process import GatewayProcess, bearer
+from tests.support.api_document import check_body
 from tests.support.databases import prepare
 from tests.support.programs import Program
 from tests.support.waiting import wait_until
@@ -28,6 +29,11 @@ class ServedGateway(GatewayProcess):
 
     files: Program
     database: Transactions
+
+    def request(self, method: str, path: str, **kwargs: Any) -> requests.Response:
+        answer = super().request(method, path, **kwargs)
+        check_body(answer)
+        return answer
 
     def rpc(self) -> Any:
         """Calls to the services, as the operator's shell makes them."""

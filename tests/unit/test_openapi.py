@@ -5,7 +5,7 @@ import re
 
 import jsonschema
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import validate
 
@@ -150,6 +150,7 @@ def _fits(shape: shapes.Shape, text: str) -> bool:
     ],
     ids=["name", "folder", "label", "label filter", "media type", "search", "person", "login"],
 )
+@settings(deadline=None)
 @given(text=_TEXTS)
 @example(text="/".join(["a"] * 33))
 @example(text="a" * 64)
