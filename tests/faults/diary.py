@@ -15,6 +15,8 @@ from typing import Any
 
 import requests
 
+from tests.support.waiting import wait_until
+
 ANSWER_SECONDS = 20.0
 """The gateway answers within 5 s whatever is broken; a busy test machine gets four times that."""
 
@@ -83,9 +85,7 @@ class Person:
     def __init__(self, base_url: str, login: str, password: str, diary: Diary) -> None:
         self.base_url = base_url
         self.diary = diary
-        body = {"login": login, "password": password}
-        answer = requests.post(f"{base_url}/login", json=body, timeout=ANSWER_SECONDS)
-        assert answer.status_code == 200, answer.text
+        answer = _made({200}, f"{base_url}/login", {"login": login, "password": password})
         self.token: str = answer.json()["access_token"]
         self.headers = {"Authorization": f"Bearer {self.token}"}
         self.id: int = self.get("/users/me").json()["id"]
@@ -155,9 +155,19 @@ def new_person(base_url: str, diary: Diary) -> Person:
     """A new account, made while nothing is broken."""
     login = f"person-{uuid.uuid4().hex[:12]}"
     body = {"login": login, "password": password_of(login)}
-    answer = requests.post(f"{base_url}/users", json=body, timeout=ANSWER_SECONDS)
-    assert answer.status_code == 201, answer.text
+    _made({201, 409}, f"{base_url}/users", body)
     return Person(base_url, login, body["password"], diary)
+
+
+def _made(statuses: set[int], url: str, body: dict[str, str]) -> requests.Response:
+    """The answer to a preparation, asked for again where a busy machine did not come to it in time."""
+
+    def ask() -> requests.Response | None:
+        answer = requests.post(url, json=body, timeout=ANSWER_SECONDS)
+        assert answer.status_code in {503, *statuses}, answer.text
+        return answer if answer.status_code in statuses else None
+
+    return wait_until(ask, 60.0, 0.5)  # type: ignore[return-value]
 
 
 def password_of(login: str) -> str:

@@ -4,14 +4,16 @@ import json
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import eventlet
 import pytest
 
 from docsave_services.errors import DatabaseUnavailable, RpcTimeout, Unavailable
+from gateway_http import readiness as readiness_module
 from gateway_http.limits import READY_SECONDS
-from gateway_http.readiness import Readiness, check_backup_directory, check_blobs
+from gateway_http.readiness import Readiness, ReadinessProvider, check_backup_directory, check_blobs
 
 
 def refuse(error: Exception) -> Any:
@@ -90,3 +92,16 @@ def test_the_backup_directory_must_be_there(tmp_path: Path) -> None:
     check_backup_directory(tmp_path)
     with pytest.raises(Unavailable, match="not there"):
         check_backup_directory(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_gateway_that_lets_nobody_in_is_not_ready(monkeypatch: pytest.MonkeyPatch, fresh: bool) -> None:
+    """After a long break every part answers again, but requests are refused until the revocations have been read:
+    `make soak FAULT=bus-cut-long` found 200 here and 503 for all work."""
+    known = SimpleNamespace(revocations=SimpleNamespace(view=SimpleNamespace(is_fresh=fresh)))
+    monkeypatch.setattr(readiness_module, "credentials_of", lambda container: known)
+    provider = ReadinessProvider()
+    monkeypatch.setattr(provider, "_health_of", lambda service: lambda: {"database": "ok"})
+    provider.container = None
+    report = Readiness({"users": provider._ask_users, "files": lambda: None}).report()
+    assert report.status_code == (200 if fresh else 503)
