@@ -1,7 +1,6 @@
 """What the backup tells of itself, every few seconds: its ``status`` as gauges.
 
-A part that has a status of its own (another place, retention) adds a function to ``PARTS``: from the status to
-readings.
+A part that has a status of its own adds a function to ``PARTS``: from the status to readings.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ from nameko.extensions import DependencyProvider
 from backup.engine import ACTIVE, ADOPTING, CURSOR_STUCK, STANDBY, STARTING, STOPPED, WAITING, Engine
 from backup.extensions import BackupEngine
 from backup.home import EPOCH_CHANGED, REFUSING
+from backup.retention import CLOCK_DOUBTED
+from backup.targets import follower
 from backup.trouble import DISK_FULL, READ_ONLY_DISK
 from backup.verify_schedule import Schedule
 from docsave_services.metrics.disk import disk_readings
@@ -36,6 +37,12 @@ CHAIN = Gauge("docsave_backup_chain_entries", "Entries of the history that the c
 COMPACTED = Gauge("docsave_backup_compacted", "Versions turned into patches since this process became active.")
 SAVED = Gauge("docsave_backup_compaction_saved_bytes", "Bytes that these take less.")
 COMPACTION_FAILED = Gauge("docsave_backup_compaction_failed", "Whether the last round of compaction failed.")
+THINNED = Gauge("docsave_backup_thinned", "Versions given up by rules since this process became active.")
+HELD = Gauge("docsave_backup_held", "Times that a hold kept a version which no rule did, since then.")
+CLOCK_DOUBT = Gauge("docsave_backup_retention_clock_doubted", "Whether retention waits because the clock jumped.")
+TARGET_WORKS = Gauge("docsave_backup_target_works", "Whether the further place takes copies.", ("target",))
+TARGET_LAG = Gauge("docsave_backup_target_lag_entries", "Entries that the further place has not got yet.", ("target",))
+TARGET_FAILING = Gauge("docsave_backup_target_copies_failing", "Copies to it that fail.", ("target",))
 VERIFYING = Gauge("docsave_backup_verify_running", "Whether a pass of verifying is under way.")
 VERIFY_SHARE = Gauge("docsave_backup_verify_round_ratio", "How much of the present round of verifying is done.")
 VERIFY_AT = Gauge("docsave_backup_verify_timestamp_seconds", "When the share of files that was read last was due.")
@@ -63,11 +70,36 @@ def _compaction(status: Status) -> Iterator[Reading]:
         yield Reading(COMPACTION_FAILED, float(compaction["error"] is not None))
 
 
+def _retention(status: Status) -> Iterator[Reading]:
+    retention = status["retention"]
+    if retention:
+        yield Reading(THINNED, retention["thinned"])
+        yield Reading(HELD, retention["held"])
+        yield Reading(CLOCK_DOUBT, float(retention["state"] == CLOCK_DOUBTED))
+
+
+def _targets(status: Status) -> Iterator[Reading]:
+    if status["state"] != ACTIVE:
+        return
+    for name, target in status["targets"].items():
+        yield Reading(TARGET_WORKS, float(target["state"] in (follower.ACTIVE, follower.WAITING)), (name,))
+        yield Reading(TARGET_FAILING, target["failing_total"], (name,))
+        if target["lag_entries"] is not None:
+            yield Reading(TARGET_LAG, target["lag_entries"], (name,))
+
+
 def _verifying(status: Status) -> Iterator[Reading]:
     yield Reading(VERIFYING, float(status["verifying"]))
 
 
-PARTS: list[Callable[[Status], Iterator[Reading]]] = [_state, _copies, _compaction, _verifying]
+PARTS: list[Callable[[Status], Iterator[Reading]]] = [
+    _state,
+    _copies,
+    _compaction,
+    _retention,
+    _targets,
+    _verifying,
+]
 
 
 def status_readings(status: Status) -> Iterator[Reading]:
