@@ -8,6 +8,8 @@ from typing import Any
 
 import socketio
 
+from tests.support.waiting import wait_until
+
 RECONNECT_SECONDS = 0.2
 LOOK_SECONDS = 0.05
 ACK_SECONDS = 10.0
@@ -27,6 +29,7 @@ class Listener:
         self._transport = transport
         self._client: socketio.Client | None = None
         self._stopped = False
+        self._paused = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -34,6 +37,15 @@ class Listener:
     def place(self) -> str:
         """The cursor of the last event heard: where to go on from."""
         return str(self.heard[-1]["cursor"]) if self.heard else self.since
+
+    def pause(self) -> None:
+        """Hang up, for a while."""
+        self._paused = True
+        wait_until(lambda: self._client is None, ACK_SECONDS)
+
+    def go_on(self) -> None:
+        """Come back."""
+        self._paused = False
 
     def leave(self) -> None:
         """Hang up and do not come back."""
@@ -45,6 +57,9 @@ class Listener:
 
     def _run(self) -> None:
         while not self._stopped:
+            if self._paused:
+                time.sleep(LOOK_SECONDS)
+                continue
             client = self._client = socketio.Client(reconnection=False, request_timeout=ACK_SECONDS)
             client.on("*", lambda name, *arguments, owner=client: self._hear(owner, name, *arguments))
             try:
@@ -63,7 +78,7 @@ class Listener:
             time.sleep(RECONNECT_SECONDS)
 
     def _stay(self, client: socketio.Client) -> None:
-        while client.connected and not self._stopped:
+        while client.connected and not self._stopped and not self._paused:
             time.sleep(LOOK_SECONDS)
 
     def _hear(self, owner: socketio.Client, name: str, *arguments: Any) -> None:

@@ -1,6 +1,6 @@
 """Python loads this at its start when it is on PYTHONPATH: a service of docsave begins anew under libfaketime.
 
-Its clock is the machine's plus what ``$FAULT_CLOCKS/<service>`` says, read again at each look. Durations (the monotonic
+Its clock is the machine's plus what ``$FAULT_CLOCKS/<service>`` says, read again every second. Durations (the monotonic
 clock) and the times of files stay true: a clock that jumps does not change them either.
 """
 
@@ -18,7 +18,7 @@ if _name in _SERVICES and "LD_PRELOAD" not in os.environ:
     os.environ.update(
         LD_PRELOAD=f"/usr/lib/{sys.implementation._multiarch}/faketime/{_LIBRARY}",
         FAKETIME_TIMESTAMP_FILE=_clock,
-        FAKETIME_NO_CACHE="1",
+        FAKETIME_CACHE_DURATION="1",
         FAKETIME_DONT_FAKE_MONOTONIC="1",
         NO_FAKE_STAT="1",
     )
