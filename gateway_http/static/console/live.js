@@ -6,6 +6,7 @@ import { io } from "/static/vendor/socket.io-client/socket.io.esm.min.js";
 const EVENTS = ["Notify_File_create", "Notify_File_update", "Notify_File_delete"];
 const GATHER_MILLISECONDS = 100;
 const ACK_SECONDS = 10;
+const PAUSE_SECONDS = 2;
 
 /**
  * Events: "changes" with a list of them, "protected" with a list, "state" ("live", "waiting"), "lost" when the place in
@@ -33,7 +34,7 @@ export class Live extends EventTarget {
     this.#socket.on("connect", () => this.#identify());
     this.#socket.on("disconnect", (reason) => {
       this.#set("waiting");
-      if (reason === "io server disconnect") setTimeout(() => this.#socket.connect(), 1000); // not tried by itself
+      if (reason === "io server disconnect") this.#connectSoon(); // the library does not try by itself then
     });
     for (const name of EVENTS) this.#socket.on(name, (event) => this.#heard("changes", event));
     this.#socket.on("Notify_File_protected", (news) => this.#heard("protected", news));
@@ -53,7 +54,7 @@ export class Live extends EventTarget {
         await this.#refused(ack.code, token);
       }
     } catch {
-      this.#socket.disconnect().connect(); // no answer: begin anew
+      this.#connectSoon(); // no answer, or nobody to ask for a token: begin anew
     }
   }
 
@@ -64,8 +65,12 @@ export class Live extends EventTarget {
       await this.#identify();
     } else {
       if (code === "unauthenticated") await this.session.renew(token);
-      setTimeout(() => this.#socket.disconnect().connect(), 2000);
+      this.#connectSoon();
     }
+  }
+
+  #connectSoon() {
+    setTimeout(() => this.#socket.disconnect().connect(), PAUSE_SECONDS * 1000);
   }
 
   #heard(kind, event) {
