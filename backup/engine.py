@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -12,6 +12,7 @@ from eventlet import tpool
 from backup.chain import Head
 from backup.chain_adoption import adopt, usable_chain
 from backup.chain_log import ChainView, ChainWriter
+from backup.copier import Failing
 from backup.errors import Cancelled, DirectoryGone, Refused, describe
 from backup.history import History
 from backup.home import EPOCH_CHANGED, REFUSING, Home, Marker
@@ -24,7 +25,7 @@ from backup.verifier import Verifier
 from docsave_services.contracts import FileEvent
 from docsave_services.domain.cursor import Cursor
 from docsave_services.domain.retention import KEEP_EVERYTHING, Policy
-from docsave_services.errors import BlobDamaged, CursorExpired, DocsaveError, Unavailable
+from docsave_services.errors import BlobDamaged, BlobMissing, CursorExpired, DocsaveError, Unavailable
 from docsave_services.log import get_logger
 from docsave_services.storage import BlobStore
 from docsave_services.wake import Wake
@@ -220,6 +221,7 @@ class Engine:
             "lag_events": head.event_id - place.copied if head and known else None,
             "failing": failing[:FAILING_SHOWN_MAX],
             "failing_total": len(failing),
+            "advice": _advice(failing),
             "waiting": session.copier.waiting if session else 0,
             "copied": session.copier.copied if session else 0,
             "repeated": session.copier.repeated if session else 0,
@@ -271,3 +273,14 @@ class Engine:
             _log.error("backup_read_failed", error=describe(exc))
             raise Unavailable("the backup directory cannot be read") from exc
         return result
+
+
+def _advice(failing: Sequence[Failing]) -> str | None:
+    """What an operator should do about versions that cannot be copied by trying again."""
+    lost = sum(one["error"].startswith(BlobMissing.code) for one in failing)
+    if not lost:
+        return None
+    return (
+        f"the content of {lost} versions is not in the blob store any more: if an earlier backup directory has it, "
+        "stop docsave, copy that one with all that is in it, and name the copy in DOCSAVE_BACKUP_DIR"
+    )

@@ -256,11 +256,13 @@ def test_a_failing_version_is_shown_and_does_not_hold_up_the_others(
     status = wait_until(lambda: (s := backup.call("status"))["failing"] and s)
     assert status["failing"][0]["event_id"] == lost["event_id"]
     assert status["failing"][0]["error"].startswith("blob_missing")
+    assert status["advice"].startswith("the content of 1 versions is not in the blob store any more")
     assert status["cursor"] == f"{journal.epoch}:{lost['event_id'] - 1}"
     put_back()
     backup.wait_caught_up(10)
     assert_complete(backup.root, journal)
-    assert backup.call("status")["failing"] == []
+    status = backup.call("status")
+    assert (status["failing"], status["advice"]) == ([], None)
 
 
 def test_a_burst_of_changes_of_one_file_loses_none(
