@@ -16,8 +16,6 @@ from pathlib import Path
 import pytest
 
 from docsave_services.runtime.ports import free_ports
-from gateway import Gateway
-from gateway_http.openapi import document
 from tests.integration.gateway_process import token
 from tests.integration.served_gateway import ServedGateway, served_gateway
 from tests.support.programs import ROOT
@@ -66,11 +64,14 @@ def schemathesis(gateway: ServedGateway, directory: Path, *options: str) -> str:
     environment = {**os.environ, **hooks}
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-20000:] + done.stderr[-2000:]
-    operations = sum(len(item) for item in document(Gateway)["paths"].values())
+    operations = sum(len(item) for item in gateway.get("/openapi.json").json()["paths"].values())
     assert re.search(rf"Tested: {operations}\b", done.stdout), done.stdout[-3000:]
     return done.stdout
 
 
 def test_the_document_is_true(gateway: ServedGateway, tmp_path: Path) -> None:
-    """Examples, the boundaries of every schema, some random requests and sequences of them: no check fails."""
-    schemathesis(gateway, tmp_path, "--max-examples", "2")
+    """Examples, the boundaries of every schema, some random requests and sequences of them: no check fails.
+
+    The same ones each time; `make soak-api` draws others.
+    """
+    schemathesis(gateway, tmp_path, "--max-examples", "2", "--seed", "1")
