@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.fault, pytest.mark.process]
         ("broker-wiped", "sqlite"),
         ("broker-memory-alarm", "sqlite"),
         ("stop-and-start", "sqlite"),
+        ("fuzz-http", "sqlite"),
     ],
 )
 def test_nothing_is_lost(request, attack_on, mariadb, fault, database):

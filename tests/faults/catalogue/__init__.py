@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tests.faults.catalogue import broker, clients, clock, damage, database, disks, events, processes, sweeps
+from tests.faults.catalogue import broker, clients, clock, damage, database, disks, events, fuzz, processes, sweeps
 from tests.faults.catalogue.fault import Fault
 
 ALL: dict[str, Fault] = {
     fault.name: fault
-    for family in (processes, broker, database, disks, damage, events, clock, clients, sweeps)
+    for family in (processes, broker, database, disks, damage, events, clock, clients, sweeps, fuzz)
     for fault in family.FAULTS
 }
 
@@ -28,6 +28,7 @@ QUICK = {
     ("events-dropped", "sqlite"),
     ("clock-files-+10y", "sqlite"),
     ("broken-uploads", "sqlite"),
+    ("fuzz-http", "sqlite"),
     ("sweep-files-upload-fsync", "mariadb"),
 }
 """Of which `make faults` is made: one or two of each family, about ten minutes."""
