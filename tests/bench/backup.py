@@ -21,6 +21,7 @@ import requests
 from backup.engine import Engine
 from backup.home import Home
 from tests.bench.traffic import Client, new_content, percentile
+from tests.support.compacting import Shelf, changed
 from tests.support.journal import Journal
 from tests.support.many_sockets import ManySockets
 from tests.support.programs import ROOT
@@ -45,6 +46,7 @@ def main() -> None:
         _copies(Path(directory, "small"), given.copies, 20_000)
         home = _copies(Path(directory, "large"), given.megabytes // 5, 5 * MB)
         _verify(home, given.megabytes // 5 * 5)
+        _compaction(Path(directory, "versions"))
 
 
 def _token(system: System) -> str:
@@ -139,6 +141,20 @@ def _verify(home: Home, megabytes: int) -> None:
         subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
         took = time.monotonic() - began
         print(f"{name} of {megabytes} MB: {took:.2f} s, {megabytes / took:.0f} MB/s")
+
+
+def _compaction(directory: Path) -> None:
+    """50 versions of a document, 1 % changed each time: what they take up, and how long compacting them takes."""
+    shelf, content = Shelf(directory), os.urandom(5 * MB)
+    for version in range(1, 51):
+        shelf.save(content, version)
+        content = changed(content, version)
+    plain, began = shelf.room(), time.monotonic()
+    shelf.compact()
+    took = time.monotonic() - began
+    print(
+        f"50 versions of 5 MB, 1 % changed: {plain / MB:.0f} MB, compacted {shelf.room() / MB:.1f} MB in {took:.1f} s"
+    )
 
 
 def _wait(ready: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ from docsave_services.files.usage import usage_of
 from docsave_services.runtime.refounding import IDS_SKIPPED, Ground
 from docsave_services.storage import BlobStore
 from docsave_services.users import handlers
+from tests.support.crashing import kill_at_each_step
 from tests.support.documents import Documents
+from tests.support.rebuilding import rebuild_in, rebuild_until_killed
 
 
 class Lost:
@@ -301,6 +304,36 @@ def test_interrupted_it_goes_on(lost: Lost, ground: Ground, where: str, monkeypa
     assert not (lost.data_dir / "rebuilding.json").exists()
     with pytest.raises(NotEmpty):
         lost.rebuild(ground)
+
+
+EVERY = 11
+"""Of the steps of a rebuild, one in so many is tried: all of them take two minutes."""
+
+
+@on_sqlite
+def test_killed_at_any_step_it_goes_on(lost: Lost, tmp_path: Path) -> None:
+    """Whatever a kill leaves, the same command ends as an undisturbed one does, or says that it had ended."""
+    runs = tmp_path / "runs"
+    shutil.copytree(lost.root, runs / "0" / "backup")
+    with Ground(f"sqlite:///{runs}/0/new.sqlite3"):
+        pass  # migrated
+    steps = kill_at_each_step(runs, rebuild_until_killed, every=EVERY)
+    assert steps > 20
+    for place in (runs / str(number) for number in range(1, steps, EVERY)):
+        ended = not (place / "data" / "rebuilding.json").exists() and (place / "data" / "backup-store.json").exists()
+        if ended:
+            with pytest.raises(NotEmpty):
+                rebuild_in(place)
+        else:
+            assert rebuild_in(place).problems == []
+        store = BlobStore(place / "data" / "blobs")
+        with Ground(f"sqlite:///{place}/new.sqlite3") as ground:
+            head = ground.head()
+            for row in ground._transactions.read(lambda s: list(s.scalars(select(FileRow)))):
+                assert store.reuse(row.path) == row.size
+        marker = json.loads((place / "backup" / "docsave-backup.json").read_text())
+        assert (head.event_id, head.epoch, len(marker["earlier"])) == (len(lost.events), marker["epoch"], 1)
+        assert Home(place / "backup", place / "data").require_marker().epoch == head.epoch
 
 
 @on_sqlite

@@ -1,8 +1,9 @@
 """Runs one piece of work again and again, killed at its first step that touches the disk, at the second, and so on.
 
-``python -m tests.support.crashing <directory> <module>:<function> [argument]…``: copies ``<directory>/0`` (the state
-before, hard links kept) to ``<directory>/<n>`` and lets a child call ``function(<that>, countdown, *arguments)``
-that ends with SIGKILL at its n-th step after ``countdown.arm()``. Prints n of the first child that got through.
+``python -m tests.support.crashing <directory> <module>:<function> <every> [argument]…``: copies ``<directory>/0``
+(the state before, hard links kept) to ``<directory>/<n>`` and lets a child call
+``function(<that>, countdown, *arguments)`` that ends with SIGKILL at its n-th step after ``countdown.arm()``. Prints n
+of the first child that got through.
 """
 
 from __future__ import annotations
@@ -64,19 +65,22 @@ class Countdown:
         return counted
 
 
-def kill_at_each_step(directory: Path, work: Callable[..., None], *arguments: str) -> int:
-    """Run this program; how many steps there were. ``work`` is a function of a module below ``tests.support``."""
+def kill_at_each_step(directory: Path, work: Callable[..., None], *arguments: str, every: int = 1) -> int:
+    """Run this program; how many steps there were. ``work`` is a function of a module below ``tests.support``; of long
+    work only one step in ``every`` is its last."""
     command = [sys.executable, "-W", "ignore", "-m", __name__, str(directory), f"{work.__module__}:{work.__name__}"]
-    done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [*command, str(every), *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     return int(done.stdout.split()[-1])
 
 
-def main(directory: Path, work: str, *arguments: str) -> int:
+def main(directory: Path, work: str, every: str, *arguments: str) -> int:
     """Kill at 1, 2, 3… until a child gets through; its number."""
     module, _, name = work.partition(":")
     function = getattr(importlib.import_module(module), name)
-    for steps in range(1, STEPS_MAX):
+    for steps in range(1, STEPS_MAX, int(every)):
         root = directory / str(steps)
         subprocess.run(["cp", "-a", directory / "0", root], check=True)
         child = os.fork()
