@@ -1,1 +1,0 @@
-"""Measurements of a running system (`make bench`). They prove nothing; ratios travel, seconds do not."""
