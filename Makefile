@@ -4,7 +4,7 @@
 # The longest first: so three at a time end together.
 TEST_GROUPS = test-e2e test-integration-g test-integration-o-t test-integration-a-f test-faults test-integration-u-z \
 	test-integration-h-n test-unit
-.PHONY: help coverage requirements run test faults soak soak-load soak-bridge soak-api bench $(TEST_GROUPS) lint format asyncapi assets postman shell accounts restore fetch rebuild drill verify retention audit lock secrets clean broker-program test-programs
+.PHONY: help coverage requirements run test faults soak soak-load soak-bridge soak-api bench profile $(TEST_GROUPS) lint format asyncapi assets postman shell accounts restore fetch rebuild drill verify retention audit lock secrets clean broker-program test-programs
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -74,10 +74,12 @@ soak-api: $(VENV)/dev.stamp test-programs ## the API document against a live sys
 	@$(BIN)/python -m pytest -q -s tests/soak/test_api_document.py
 
 # Figures of this machine, on a system of its own: a few minutes, 6 GB of disk.
-bench: $(VENV)/dev.stamp test-programs ## figures of this machine
-	@$(BIN)/python -m tests.bench.files
-	@$(BIN)/python -m tests.bench.notifications
-	@$(BIN)/python -m tests.bench.backup
+bench: $(VENV)/dev.stamp node_modules/.stamp test-programs ## docsave beside other programs: a table, bench/RESULTS.md
+	@sh deploy/install-packages.sh inotifywait:inotify-tools restic:restic borg:borgbackup
+	@PYTHONWARNINGS=ignore $(BIN)/python -m bench $(ARGS)
+
+profile: $(VENV)/dev.stamp test-programs ## flame graphs of each service under load, in profiles/
+	@PYTHONWARNINGS=ignore $(BIN)/python -m bench.profiles $(ARGS)
 
 lint: $(VENV)/dev.stamp ## style, types, direction of imports
 	$(BIN)/ruff check .

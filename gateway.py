@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from nameko.events import BROADCAST, event_handler
 from werkzeug.wrappers import Response
 
 from docsave_services import __version__
@@ -24,7 +23,7 @@ from docsave_services.contracts import (
 )
 from docsave_services.credentials import CredentialsProvider
 from docsave_services.metrics.provider import Metrics
-from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext
+from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext, hint
 from docsave_services.settings import SettingsProvider
 from gateway_http.api_document import ApiDocumentProvider
 from gateway_http.archive import archive_name, archive_response
@@ -121,19 +120,19 @@ class Gateway:
     static: StaticFiles = StaticFilesProvider()
     api_document: StaticFile = ApiDocumentProvider()
 
-    @event_handler(USERS, REVOKED, handler_type=BROADCAST, reliable_delivery=False)
+    @hint(USERS, REVOKED)
     def revoked(self, item: Revocation) -> None:
         """A session, a user's older tokens or a key is over: refused here from now on."""
         self.credentials.revocations.learn(item)
 
-    @event_handler(FILES, FILE_CREATE, handler_type=BROADCAST, reliable_delivery=False)
-    @event_handler(FILES, FILE_UPDATE, handler_type=BROADCAST, reliable_delivery=False)
-    @event_handler(FILES, FILE_DELETE, handler_type=BROADCAST, reliable_delivery=False)
+    @hint(FILES, FILE_CREATE)
+    @hint(FILES, FILE_UPDATE)
+    @hint(FILES, FILE_DELETE)
     def file_changed(self, event: FileEvent) -> None:
         """A hint for those who wait for changes; what it says is read from the journal when it does not fit."""
         self.changes.hear(event)
 
-    @event_handler(FILES, FILE_PROTECTED, handler_type=BROADCAST, reliable_delivery=False)
+    @hint(FILES, FILE_PROTECTED)
     def file_protected(self, news: ProtectedNews) -> None:
         """A hint for those who wait until their change is safe."""
         self.protection.hear(news)

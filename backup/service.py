@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from nameko.events import BROADCAST, event_handler
-
 from backup.accounts_keeper import AccountsKeeper
 from backup.catalogue import UNKNOWN_FILE, version_of, versions_of
 from backup.chain import Proof
@@ -32,7 +30,7 @@ from docsave_services.contracts import (
 )
 from docsave_services.errors import InvalidInput, NotFound, Unavailable
 from docsave_services.metrics.provider import Metrics
-from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext, rpc
+from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext, hint, rpc
 
 
 class Backup:
@@ -53,17 +51,17 @@ class Backup:
     accounts = AccountsKeeper()
     watch = BackupWatch()
 
-    @event_handler(FILES, FILE_CREATE, handler_type=BROADCAST, reliable_delivery=False)
+    @hint(FILES, FILE_CREATE)
     def on_file_create(self, event: FileEvent) -> None:
         """Copy a new file's first version."""
         self.engine.offer(event)
 
-    @event_handler(FILES, FILE_UPDATE, handler_type=BROADCAST, reliable_delivery=False)
+    @hint(FILES, FILE_UPDATE)
     def on_file_update(self, event: FileEvent) -> None:
         """Copy a changed file's new version."""
         self.engine.offer(event)
 
-    @event_handler(FILES, FILE_DELETE, handler_type=BROADCAST, reliable_delivery=False)
+    @hint(FILES, FILE_DELETE)
     def on_file_delete(self, event: FileEvent) -> None:
         """Record a deletion; no copy is ever removed."""
         self.engine.offer(event)

@@ -1,1 +1,1 @@
-"""Measurements of a running system beside other programs (`make bench`). Ratios within a round travel, seconds do not."""
+"""Measurements of a running system beside other programs (`make bench`). Ratios travel, seconds do not."""

@@ -55,20 +55,18 @@ def _beside(stack: contextlib.ExitStack, directory: Path, parts: tuple[str, ...]
     system = stack.enter_context(running_system(directory / "docsave"))
     theirs = stack.enter_context(running_monolith(directory / "monolith"))
     limit = stack.enter_context(running_nginx(directory / "nginx"))
-    ours = docsave(system)
     if "live" in parts:
-        yield from notifications(system, ours, directory)
+        yield from notifications(system, docsave(system), directory)
     if "backup" in parts:
-        yield from backup(system, ours, directory)
+        yield from backup(system, docsave(system), directory)
     if "large" in parts:
-        yield from large_files(ours, theirs, limit, system.pid_of("gateway"))
+        yield from large_files(docsave(system), theirs, limit, system.pid_of("gateway"))
     if "small" in parts:
-        listed = docsave(system, "listed")
-        fill(system, listed, LISTED)
+        fill(system, docsave(system, "listed"), LISTED)
         fill_monolith(directory / "monolith")
-        yield from uploads(ours, theirs, limit)
-        yield from downloads(ours, theirs)
-        yield from lists(listed, theirs)
+        yield from uploads(docsave(system), theirs, limit)
+        yield from downloads(docsave(system), theirs)
+        yield from lists(docsave(system, "listed"), theirs)
     if "many" in parts:
         yield from many_files(system)
     yield memory(system, theirs)

@@ -76,8 +76,8 @@ def _rivals(directory: Path) -> dict[str, str]:
     """Milliseconds for one new file of 20 KB, the median of some."""
     return {
         "inotifywait + cp": median([_copied_by_watcher(directory / "watched") for _ in range(ROUNDS)]),
-        "restic": median(_by_command(directory / "restic", _restic)),
-        "borg": median(_by_command(directory / "borg", _borg)),
+        "restic": median(list(_by_command(directory / "restic", _restic))),
+        "borg": median(list(_by_command(directory / "borg", _borg))),
     }
 
 

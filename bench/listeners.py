@@ -107,7 +107,7 @@ def _take(sock: Any, raw: RawWebSocket) -> bytes:
         return b""
     if not data:
         raise ConnectionError("a socket was closed")
-    if data.startswith(b"\x81\x012") or data.endswith(b"\x81\x012"):
+    if b"\x81\x012" in data:
         sock.setblocking(True)
         raw.send("3")
         sock.setblocking(False)

@@ -29,10 +29,10 @@ CATCH_UP_SECONDS = 1800.0
 
 def many_files(system: System) -> list[Row]:
     """Two users in turn, one with few files and one with many."""
-    few, many = docsave(system, "few"), docsave(system, "many")
-    fill(system, few, FEW)
-    fill(system, many, MANY)
+    fill(system, docsave(system, "few"), FEW)
+    fill(system, docsave(system, "many"), MANY)
     wait_until(lambda: behind(system) == 0, CATCH_UP_SECONDS, interval=2)
+    few, many = docsave(system, "few"), docsave(system, "many")
     requests = {"list": "/files?limit=100", "search": "/files?limit=100&q=report-000"}
     rows = []
     for name, path in requests.items():

@@ -1,8 +1,8 @@
 """A plain monolith to compare with: one program that saves, lists and gives out files.
 
 Its 201 promises what docsave's does: the token is verified, the content's SHA-256 taken, the content on disk (fsync of
-file and directory) and one row committed with ``synchronous=FULL``. It has no events, no backup and no versions. Written
-as FastAPI's manual teaches it: the body streams in, blocking work goes to the thread pool.
+file and directory) and one row committed with ``synchronous=FULL``. It has no events, no backup and no versions.
+Written as FastAPI's manual teaches it: the body streams in, blocking work goes to the thread pool.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from tests.support.waiting import wait_until
 
 PASSWORD = "correct horse battery 9"
 START_SECONDS = 60.0
+TRIES = 20
 
 
 @dataclass(slots=True)
@@ -35,27 +36,37 @@ class Server:
     pids: list[int]
 
 
+SERVICES = ("gateway", "users", "files", "backup", "notifier", "webhooks")
+
+
 def docsave(system: System, login: str = "bench") -> Server:
-    """The running system as one user sees it."""
+    """The running system as one user sees it, who is made when there is none. The token is good for 15 minutes."""
     pids = [pid for pid, name in system.processes().items() if name in SERVICES]
     return Server("docsave", int(system.base_url.rpartition(":")[2]), new_user(system, login), pids)
 
 
-SERVICES = ("gateway", "users", "files", "backup", "notifier", "webhooks")
-
-
 def new_user(system: System, login: str) -> str:
     """An account, and a token of it."""
-    account = {"login": login, "password": PASSWORD}
-    requests.post(f"{system.base_url}/users", json=account, timeout=30).raise_for_status()
+    _post(f"{system.base_url}/users", {"login": login, "password": PASSWORD}, allowed=(201, 409))
     return log_in(system, login, PASSWORD)
 
 
 def log_in(system: System, login: str, password: str) -> str:
     """A token."""
-    answer = requests.post(f"{system.base_url}/login", json={"login": login, "password": password}, timeout=30)
-    answer.raise_for_status()
+    answer = _post(f"{system.base_url}/login", {"login": login, "password": password}, allowed=(200,))
     return str(answer.json()["access_token"])
+
+
+def _post(url: str, body: dict[str, str], allowed: tuple[int, ...]) -> requests.Response:
+    """Tried again while the system is too busy for it."""
+    for _ in range(TRIES):
+        answer = requests.post(url, json=body, timeout=30)
+        if answer.status_code in allowed:
+            return answer
+        if answer.status_code != 503:
+            break
+        time.sleep(1)
+    raise RuntimeError(f"{url}: {answer.status_code} {answer.text[:300]}")
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ def uploads(ours: Server, theirs: Server, limit: Server) -> list[Row]:
 
 def downloads(ours: Server, theirs: Server) -> list[Row]:
     """One file each, again and again: from the kernel's memory."""
-    paths = {server.name: f"/files/{_save(server)}/content" for server in (ours, theirs)}
+    paths = {server.name: path_of_new_file(server) for server in (ours, theirs)}
 
     def rate(server: Server) -> float:
         get = wire.request("GET", paths[server.name], server.token)
@@ -72,5 +72,6 @@ def lists(ours: Server, theirs: Server) -> list[Row]:
     return [at_least(metric, 2.5, ratio(*rates), detail)]
 
 
-def _save(server: Server) -> int:
-    return int(json.loads(wire.once(server.port, upload(server)))["id"])
+def path_of_new_file(server: Server) -> str:
+    """Where the content of a file is that this saves."""
+    return f"/files/{json.loads(wire.once(server.port, upload(server)))['id']}/content"

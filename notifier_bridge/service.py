@@ -7,7 +7,6 @@ from functools import wraps
 from typing import Any
 
 import eventlet
-from nameko.events import BROADCAST, event_handler
 
 from docsave_services.contracts import (
     FILE_CREATE,
@@ -32,7 +31,7 @@ from docsave_services.log import get_logger
 from docsave_services.metrics.instruments import READER_POSITION
 from docsave_services.metrics.provider import Metrics
 from docsave_services.metrics.registry import REGISTRY, Gauge, Reading, Readings
-from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext, rpc
+from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext, hint, rpc
 from docsave_services.settings import Settings, SettingsProvider
 from notifier_bridge.feed import Feed
 from notifier_bridge.limits import FILES_DEADLINE_SECONDS, IDENTIFY_SECONDS, SWEEP_SECONDS
@@ -132,29 +131,29 @@ class Notifier:
         """Whether the journal is followed, and how many sockets are open."""
         return {"journal": "ok" if self.feed.cursor else "unavailable", "sockets": len(self.feed.rooms)}
 
-    @event_handler(FILES, FILE_CREATE, handler_type=BROADCAST, reliable_delivery=False)
-    @event_handler(FILES, FILE_UPDATE, handler_type=BROADCAST, reliable_delivery=False)
-    @event_handler(FILES, FILE_DELETE, handler_type=BROADCAST, reliable_delivery=False)
+    @hint(FILES, FILE_CREATE)
+    @hint(FILES, FILE_UPDATE)
+    @hint(FILES, FILE_DELETE)
     def file_changed(self, event: FileEvent) -> None:
         """A hint from the bus; what it says is read from the journal when it does not fit."""
         self.feed.offer(event)
 
-    @event_handler(FILES, FILE_PROTECTED, handler_type=BROADCAST, reliable_delivery=False)
+    @hint(FILES, FILE_PROTECTED)
     def file_protected(self, news: ProtectedNews) -> None:
         """Copies of these versions are safe; whoever misses it sees it in the file's ``backup``."""
         self.feed.protected(news["items"])
 
-    @event_handler(WEBHOOKS, WEBHOOK_DISABLED, handler_type=BROADCAST, reliable_delivery=False)
+    @hint(WEBHOOKS, WEBHOOK_DISABLED)
     def webhook_disabled(self, news: WebhookNews) -> None:
         """An endpoint was disabled; whoever misses it sees it in ``GET /webhooks``."""
         self.feed.webhook_disabled(news)
 
-    @event_handler(NOTIFIER, RELAYED, handler_type=BROADCAST, reliable_delivery=False)
+    @hint(NOTIFIER, RELAYED)
     def event_relayed(self, event: dict[str, Any]) -> None:
         """An administrator's own event, from whichever process has the socket."""
         self.feed.relay(event)
 
-    @event_handler(USERS, REVOKED, handler_type=BROADCAST, reliable_delivery=False)
+    @hint(USERS, REVOKED)
     def revoked(self, item: Revocation) -> None:
         """A session, a user's older tokens or a key is over: its sockets are closed at the next sweep."""
         self.sessions.learn(item)

@@ -2,6 +2,7 @@
 
 from docsave_services.nameko_ext.deadline_rpc import DeadlineRpc, RpcCaller
 from docsave_services.nameko_ext.durable_events import DurableEventHandler, durable_event_handler
+from docsave_services.nameko_ext.hints import HintHandler, hint
 from docsave_services.nameko_ext.prompt_stop import PromptStop
 from docsave_services.nameko_ext.request_context import RequestContext
 from docsave_services.nameko_ext.rpc_entrypoint import rpc
@@ -9,9 +10,11 @@ from docsave_services.nameko_ext.rpc_entrypoint import rpc
 __all__ = [
     "DeadlineRpc",
     "DurableEventHandler",
+    "HintHandler",
     "PromptStop",
     "RequestContext",
     "RpcCaller",
     "durable_event_handler",
+    "hint",
     "rpc",
 ]

@@ -30,7 +30,7 @@ def get_producer(
     options = {**(DEFAULT_TRANSPORT_OPTIONS if transport_options is None else transport_options)}
     options["confirm_publish"] = confirms
     key = repr((amqp_uri, ssl, login_method, sorted(options.items())))
-    if key not in _pools:
+    if key not in _pools or _pools[key]._closed:  # kombu.pools.reset() closes them
         found = Connection(amqp_uri, transport_options=options, ssl=ssl, login_method=login_method)
         _pools[key] = producers[found]
     with _pools[key].acquire(block=True) as producer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from nameko.events import BROADCAST, event_handler
 from nameko.timer import timer
 
 from docsave_services.contracts import (
@@ -28,7 +27,7 @@ from docsave_services.db.audit import Actor
 from docsave_services.db.provider import Database, check_database
 from docsave_services.db.transactions import Transactions
 from docsave_services.metrics.provider import Metrics
-from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext, RpcCaller, rpc
+from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext, RpcCaller, hint, rpc
 from docsave_services.settings import Settings, SettingsProvider
 from docsave_services.webhooks import deliveries, endpoints
 from docsave_services.webhooks.dispatcher import Dispatcher
@@ -62,19 +61,19 @@ class WebhooksService:
     dispatcher: Dispatcher = Deliveries()
     watch = WebhooksWatch()
 
-    @event_handler(FILES, FILE_CREATE, handler_type=BROADCAST, reliable_delivery=False)
-    @event_handler(FILES, FILE_UPDATE, handler_type=BROADCAST, reliable_delivery=False)
-    @event_handler(FILES, FILE_DELETE, handler_type=BROADCAST, reliable_delivery=False)
+    @hint(FILES, FILE_CREATE)
+    @hint(FILES, FILE_UPDATE)
+    @hint(FILES, FILE_DELETE)
     def file_changed(self, event: FileEvent) -> None:
         """A hint from the bus; what it says is read from the journal when it does not fit."""
         self.dispatcher.offer(event)
 
-    @event_handler(WEBHOOKS, WEBHOOK_CHANGED, handler_type=BROADCAST, reliable_delivery=False)
+    @hint(WEBHOOKS, WEBHOOK_CHANGED)
     def webhook_changed(self, _news: Any) -> None:
         """Somebody changed an endpoint, perhaps in another process."""
         self.dispatcher.look()
 
-    @event_handler(USERS, REVOKED, handler_type=BROADCAST, reliable_delivery=False)
+    @hint(USERS, REVOKED)
     def revoked(self, _item: Any) -> None:
         """A key is over, or a user was disabled: their endpoints may be, too."""
         self.dispatcher.look()

@@ -15,7 +15,7 @@ from nameko.testing.services import dummy, entrypoint_hook
 from nameko.testing.utils import get_extension
 
 from docsave_services.errors import BlobMissing, InternalError, InvalidInput, RpcTimeout, Unavailable
-from docsave_services.nameko_ext import DeadlineRpc, durable_event_handler, durable_events, rpc
+from docsave_services.nameko_ext import DeadlineRpc, durable_event_handler, durable_events, hint, rpc
 from docsave_services.nameko_ext.request_context import RequestContext
 from tests.support.rabbitmq import Broker
 
@@ -256,6 +256,32 @@ def dispatcher(source: str) -> type:
 def quick_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(durable_events, "FIRST_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(durable_events, "LONGEST_PAUSE_SECONDS", 0.2)
+
+
+def hint_listener(source: str, listener_name: str) -> type:
+    class HintListener:
+        name = listener_name
+
+        @hint(source, "happened")
+        def hear(self, payload: Any) -> None:
+            Calls.handled.append((id(self), payload["n"]))
+
+    return HintListener
+
+
+def test_hints_come_in_order_in_every_process_and_an_error_ends_one_alone(
+    containers: Any, names: str, wait_until: WaitUntil
+) -> None:
+    for number in range(2):
+        containers(hint_listener(names, f"{names}_listener{number}"))
+    source = containers(dispatcher(names))
+    with entrypoint_hook(source, "tell") as tell:
+        for payload in ({"n": 1}, {"malformed": True}, {"n": 2}, {"n": 3}):
+            tell(payload)
+    wait_until(lambda: len(Calls.handled) == 6, 5)
+    first, second = {instance for instance, _ in Calls.handled}
+    for one in (first, second):
+        assert [n for instance, n in Calls.handled if instance == one] == [1, 2, 3]
 
 
 def test_an_event_waits_for_a_listener_that_is_away(containers: Any, names: str, wait_until: WaitUntil) -> None:
