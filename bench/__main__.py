@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.copies import backup
+from bench.history import history
 from bench.large import large_files
 from bench.live import notifications
 from bench.many import fill, fill_monolith, many_files
@@ -29,7 +30,7 @@ from tests.support.programs import ROOT
 from tests.support.system import running_system
 
 RESULTS = ROOT / "bench" / "RESULTS.md"
-PARTS = ("small", "large", "live", "backup", "many", "start")
+PARTS = ("small", "large", "live", "backup", "many", "start", "history")
 
 
 def main() -> None:
@@ -45,10 +46,12 @@ def main() -> None:
 
 def _rows(directory: Path, parts: tuple[str, ...] | list[str]) -> Iterator[Row]:
     with contextlib.ExitStack() as stack:
-        if set(parts) != {"start"}:
+        if set(parts) - {"start", "history"}:
             yield from _beside(stack, directory, parts)
     if "start" in parts:
         yield from starts(directory / "start")
+    if "history" in parts:
+        yield from history(directory / "history")
 
 
 def _beside(stack: contextlib.ExitStack, directory: Path, parts: tuple[str, ...] | list[str]) -> Iterator[Row]:
