@@ -13,6 +13,7 @@ import sqlite3
 import sys
 import threading
 import uuid
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,7 +95,10 @@ class Store:
         }
 
 
-store = Store(Path(os.environ.get("BENCH_MONOLITH_DIR", "monolith-data")))
+@cache
+def the_store() -> Store:
+    """The program's one store."""
+    return Store(Path(os.environ["BENCH_MONOLITH_DIR"]))
 
 
 async def caller(authorization: Annotated[str, Header()] = "") -> int:
@@ -111,7 +115,7 @@ Caller = Annotated[int, Depends(caller)]
 @app.post("/files", status_code=201)
 async def create_file(request: Request, name: str, user_id: Caller) -> dict[str, Any]:
     """Save a file."""
-    temporary = store.root / "staging" / uuid.uuid4().hex
+    temporary = the_store().root / "staging" / uuid.uuid4().hex
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o440)
     digest, size, waiting = hashlib.sha256(), 0, bytearray()
 
@@ -123,8 +127,8 @@ async def create_file(request: Request, name: str, user_id: Caller) -> dict[str,
 
     def finish() -> dict[str, Any]:
         write()
-        path = store.keep(fd, temporary, digest.hexdigest())
-        return store.add(user_id, name, path, size, digest.hexdigest())
+        path = the_store().keep(fd, temporary, digest.hexdigest())
+        return the_store().add(user_id, name, path, size, digest.hexdigest())
 
     try:
         async for piece in request.stream():
@@ -143,7 +147,7 @@ async def create_file(request: Request, name: str, user_id: Caller) -> dict[str,
 def list_files(user_id: Caller, limit: int = 100, after: int = 0, q: str = "") -> dict[str, Any]:
     """One page."""
     sql = "SELECT * FROM file WHERE user_id = ? AND id > ? AND name LIKE ? ORDER BY id LIMIT ?"
-    rows = store.connection.execute(sql, (user_id, after, f"%{q}%", limit + 1)).fetchall()
+    rows = the_store().connection.execute(sql, (user_id, after, f"%{q}%", limit + 1)).fetchall()
     items = [dict(row) for row in rows[:limit]]
     return {"items": items, "next": items[-1]["id"] if len(rows) > limit else None}
 
@@ -151,10 +155,12 @@ def list_files(user_id: Caller, limit: int = 100, after: int = 0, q: str = "") -
 @app.get("/files/{file_id}/content")
 def get_content(file_id: int, user_id: Caller) -> FileResponse:
     """The bytes."""
-    row = store.connection.execute("SELECT * FROM file WHERE id = ? AND user_id = ?", (file_id, user_id)).fetchone()
+    row = (
+        the_store().connection.execute("SELECT * FROM file WHERE id = ? AND user_id = ?", (file_id, user_id)).fetchone()
+    )
     if row is None:
         raise HTTPException(404)
-    return FileResponse(store.root / row["path"], filename=row["name"], headers={"ETag": f'"{row["sha256"]}"'})
+    return FileResponse(the_store().root / row["path"], filename=row["name"], headers={"ETag": f'"{row["sha256"]}"'})
 
 
 if __name__ == "__main__":
