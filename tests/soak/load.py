@@ -8,6 +8,7 @@ import eventlet
 eventlet.monkey_patch()  # before anything imports socket or threading; noqa: E402 below follows from it
 
 import argparse  # noqa: E402
+import contextlib  # noqa: E402
 import random  # noqa: E402
 import resource  # noqa: E402
 import statistics  # noqa: E402
@@ -15,7 +16,7 @@ import sys  # noqa: E402
 import tempfile  # noqa: E402
 import threading  # noqa: E402
 import time  # noqa: E402
-from collections.abc import Sequence  # noqa: E402
+from collections.abc import Iterator, Sequence  # noqa: E402
 from dataclasses import dataclass, field  # noqa: E402
 from pathlib import Path  # noqa: E402
 from urllib.parse import urlsplit  # noqa: E402
@@ -34,6 +35,12 @@ from tests.support.waiting import wait_until  # noqa: E402
 
 UPLOADERS = 32
 SOCKETS = 1000
+ACCOUNTS = 8
+"""One may have 200 sockets."""
+
+ROUND_SECONDS = 600.0
+"""After so long everybody logs in anew and the sockets are opened again: a token lives for 15 minutes."""
+
 SAMPLE_SECONDS = 5.0
 QUIET_SECONDS = 300.0
 
@@ -65,27 +72,45 @@ class Measured:
 
     def run(self, minutes: float) -> None:
         """Load, and after it the same system at rest."""
-        people = [new_person(self.system.base_url, self.diary) for _ in range(4)]
-        tokens = [people[n % len(people)].token for n in range(SOCKETS)]
-        sockets = ManySockets(urlsplit(self.system.socket_url).port or 0, tokens)
-        sockets.wait_identified(120)
-        self.sample(people[0])
-        threads = [threading.Thread(target=self._work, args=(people[n % 4], n), daemon=True) for n in range(UPLOADERS)]
+        people = [new_person(self.system.base_url, self.diary) for _ in range(ACCOUNTS)]
+        end = time.monotonic() + minutes * 60
+        threads = [
+            threading.Thread(target=self._work, args=(people[n % ACCOUNTS], n), daemon=True) for n in range(UPLOADERS)
+        ]
         threads.append(threading.Thread(target=self._verify, daemon=True))
+        with self._listening(people):
+            self.sample(people[0])
         for thread in threads:
             thread.start()
-        end = time.monotonic() + minutes * 60
         while time.monotonic() < end:
-            eventlet.sleep(min(SAMPLE_SECONDS, max(0.0, end - time.monotonic())))  # how long it lasts is the task
-            self.sample(people[0])
+            for person in people:
+                person.log_in()
+            with self._listening(people):
+                self._watch(people[0], min(end, time.monotonic() + ROUND_SECONDS))
         self._stop.set()
         for thread in threads:
             thread.join(120)
         wait_until(self.target.backup_is_complete, QUIET_SECONDS, 1.0)
-        self.sample(people[0])
-        if sockets.closed:
-            self.problems.append(f"{sockets.closed} sockets were closed")  # an access token lives for 15 minutes
-        sockets.close()
+        with self._listening(people):
+            self.sample(people[0])
+
+    @contextlib.contextmanager
+    def _listening(self, people: Sequence[Person]) -> Iterator[None]:
+        """1,000 sockets that are told of everything of their account."""
+        tokens = [people[n % ACCOUNTS].token for n in range(SOCKETS)]
+        sockets = ManySockets(urlsplit(self.system.socket_url).port or 0, tokens)
+        try:
+            sockets.wait_identified(120)
+            yield
+            if sockets.closed:
+                self.problems.append(f"{sockets.closed} sockets were closed")
+        finally:
+            sockets.close()
+
+    def _watch(self, person: Person, end: float) -> None:
+        while time.monotonic() < end:
+            eventlet.sleep(min(SAMPLE_SECONDS, max(0.0, end - time.monotonic())))  # how long it lasts is the task
+            self.sample(person)
 
     def sample(self, person: Person) -> None:
         """Look now."""
