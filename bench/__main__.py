@@ -17,17 +17,18 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.copies import backup
+from bench.copies import backup, behind
 from bench.history import history
 from bench.large import large_files
 from bench.live import notifications
-from bench.many import fill, fill_monolith, many_files
+from bench.many import CATCH_UP_SECONDS, fill, fill_monolith, many_files
 from bench.parts import memory, starts
 from bench.programs import docsave, running_monolith, running_nginx
 from bench.rounds import ROUNDS, SECONDS, Row
 from bench.small import LISTED, downloads, lists, uploads
 from tests.support.programs import ROOT
 from tests.support.system import running_system
+from tests.support.waiting import wait_until
 
 RESULTS = ROOT / "bench" / "RESULTS.md"
 PARTS = ("small", "large", "live", "backup", "many", "start", "history")
@@ -67,6 +68,7 @@ def _beside(stack: contextlib.ExitStack, directory: Path, parts: tuple[str, ...]
     if "small" in parts:
         fill(system, docsave(system, "listed"), LISTED)
         fill_monolith(directory / "monolith")
+        wait_until(lambda: behind(system) == 0, CATCH_UP_SECONDS, interval=2)
         yield from uploads(docsave(system), theirs, limit)
         yield from downloads(docsave(system), theirs)
         yield from lists(docsave(system, "listed"), theirs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from bench.programs import SERVICES, Server, running_monolith
+from bench.programs import SERVICES, Server, running_monolith, with_children
 from bench.rounds import ROUNDS, Row, at_most, median
 from tests.support.system import System
 
@@ -32,19 +32,16 @@ def starts(directory: Path) -> list[Row]:
 
 def memory(system: System, theirs: Server) -> Row:
     """Proportional set sizes: pages that processes share count once."""
-    parts = {name: _megabytes(pid) for pid, name in system.processes().items() if name in (*SERVICES, "broker")}
+    parts = dict.fromkeys((*SERVICES, "broker"), 0.0)
+    for pid, name in system.processes().items():
+        if name in parts:
+            parts[name] += _megabytes(pid)
     each = ", ".join(f"{name} {size:.0f}" for name, size in sorted(parts.items()))
-    other = sum(_megabytes(pid) for pid in theirs.pids)
+    other = sum(_megabytes(pid) for each in theirs.pids for pid in with_children(each))
     return Row(
         "memory of all parts after the loads", "", f"{sum(parts.values()):.0f} MB ({each}); monolith {other:.0f} MB"
     )
 
 
 def _megabytes(pid: int) -> float:
-    pids, found = [pid], 0.0
-    while pids:
-        each = pids.pop()
-        rollup = Path(f"/proc/{each}/smaps_rollup").read_text()
-        found += int(rollup.partition("Pss:")[2].split()[0]) / 1000
-        pids += [int(child) for child in Path(f"/proc/{each}/task/{each}/children").read_text().split()]
-    return found
+    return int(Path(f"/proc/{pid}/smaps_rollup").read_text().partition("Pss:")[2].split()[0]) / 1000

@@ -117,11 +117,14 @@ def program(command: list[str], log: Path, port: int, env: dict[str, str] | None
         running.stop()
 
 
+def with_children(pid: int) -> list[int]:
+    """A process and those it started: a program on a leash is one of them."""
+    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
+
 def resident_kilobytes(pid: int, children: bool = False) -> int:
     """What a process holds in memory, with its ``children`` where it only starts one."""
-    pids = [pid]
-    if children:
-        pids += [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    pids = with_children(pid) if children else [pid]
     texts = [Path(f"/proc/{each}/status").read_text() for each in pids]
     return sum(int(text.partition("VmRSS:")[2].split()[0]) for text in texts)
 
