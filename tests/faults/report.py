@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+STATE = Path(__file__).resolve().parents[2] / ".soak"
+"""Where results are kept, out of git."""
+
 Key = tuple[str, str, int]
 
 

@@ -29,11 +29,8 @@ from tests.faults.catalogue import ALL, QUICK  # noqa: E402
 from tests.faults.catalogue.fault import PORTION, Fault, Place  # noqa: E402
 from tests.faults.catalogue.stages import open_stage  # noqa: E402
 from tests.faults.diary import Outcome  # noqa: E402
-from tests.faults.report import Result  # noqa: E402
+from tests.faults.report import STATE, Result  # noqa: E402
 from tests.support.mariadb import MariaDb  # noqa: E402
-
-STATE = Path(__file__).resolve().parents[2] / ".soak"
-"""Kept out of git."""
 
 SYSTEM_LIVES = 6
 """So many attacks one system takes, one after the other; on a small disk each begins with an empty one."""

@@ -3,35 +3,31 @@ the end. ``python -m tests.soak.load --minutes 60``; figures are printed and kep
 
 from __future__ import annotations
 
-import eventlet
+import argparse
+import contextlib
+import random
+import resource
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
 
-eventlet.monkey_patch()  # before anything imports socket or threading; noqa: E402 below follows from it
+import requests
+from nameko.standalone.rpc import ServiceRpcProxy
 
-import argparse  # noqa: E402
-import contextlib  # noqa: E402
-import random  # noqa: E402
-import resource  # noqa: E402
-import statistics  # noqa: E402
-import sys  # noqa: E402
-import tempfile  # noqa: E402
-import threading  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Iterator, Sequence  # noqa: E402
-from dataclasses import dataclass, field  # noqa: E402
-from pathlib import Path  # noqa: E402
-from urllib.parse import urlsplit  # noqa: E402
-
-import requests  # noqa: E402
-from nameko.standalone.rpc import ServiceRpcProxy  # noqa: E402
-
-from docsave_services.runtime.programs import SERVICES  # noqa: E402
-from tests.faults.attack import Target  # noqa: E402
-from tests.faults.diary import Diary, Outcome, Person, new_person  # noqa: E402
-from tests.faults.load import Worker  # noqa: E402
-from tests.faults.soak import STATE  # noqa: E402
-from tests.support.many_sockets import ManySockets  # noqa: E402
-from tests.support.system import System, running_system  # noqa: E402
-from tests.support.waiting import wait_until  # noqa: E402
+from docsave_services.runtime.programs import SERVICES
+from tests.faults.attack import Target
+from tests.faults.diary import Diary, Outcome, Person, new_person
+from tests.faults.load import Worker
+from tests.faults.report import STATE
+from tests.support.many_sockets import ManySockets
+from tests.support.system import System, running_system
+from tests.support.waiting import wait_until
 
 UPLOADERS = 32
 SOCKETS = 1000
@@ -109,7 +105,7 @@ class Measured:
 
     def _watch(self, person: Person, end: float) -> None:
         while time.monotonic() < end:
-            eventlet.sleep(min(SAMPLE_SECONDS, max(0.0, end - time.monotonic())))  # how long it lasts is the task
+            time.sleep(min(SAMPLE_SECONDS, max(0.0, end - time.monotonic())))  # how long it lasts is the task
             self.sample(person)
 
     def sample(self, person: Person) -> None:
