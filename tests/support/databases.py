@@ -9,7 +9,7 @@ import uuid
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import make_url
 
 from docsave_services.db import migrate
@@ -19,14 +19,15 @@ _TEMPLATE = "docsave_template"
 
 
 def prepare(db_uri: str) -> None:
-    """Bring the empty database of ``db_uri`` to the newest schema. Its journal has an epoch of its own."""
+    """Bring an empty database to the newest schema, with an epoch of its own for its journal; leave one that has it."""
     url = make_url(db_uri)
+    if _is_prepared(db_uri):
+        return
+    statements: tuple[str, ...] = ()
     if url.get_backend_name() == "sqlite":
         path = Path(url.database or "")
         path.parent.mkdir(parents=True, exist_ok=True)
-        assert not path.exists(), path
         shutil.copy(_sqlite_template(), path)
-        statements: tuple[str, ...] = ()
     else:
         statements = _mariadb_template(url.set(database=_TEMPLATE).render_as_string(hide_password=False))
     engine = make_engine(db_uri)
@@ -35,6 +36,17 @@ def prepare(db_uri: str) -> None:
             for statement in statements:
                 connection.exec_driver_sql(statement)
             connection.execute(text("UPDATE journal_head SET epoch = :epoch"), {"epoch": str(uuid.uuid4())})
+    finally:
+        engine.dispose()
+
+
+def _is_prepared(db_uri: str) -> bool:
+    url = make_url(db_uri)
+    if url.get_backend_name() == "sqlite":
+        return Path(url.database or "").exists()
+    engine = make_engine(db_uri)
+    try:
+        return bool(inspect(engine).get_table_names())
     finally:
         engine.dispose()
 
