@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import eventlet
 from eventlet import tpool
-from eventlet.event import Event
 
 from backup.chain import LinkedEvent, Links, identity_hash, link
 from backup.chain_log import ChainWriter, Line
@@ -19,6 +18,7 @@ from backup.home import Marker, Seal
 from backup.progress import Contiguous, Place, read_place, write_place
 from backup.reporter import Reporter
 from backup.retention import Retention
+from backup.together import Together
 from docsave_services.contracts import ChangesPage, FileEvent
 from docsave_services.domain.cursor import Cursor
 from docsave_services.domain.retention import KEEP_EVERYTHING, Policy
@@ -72,15 +72,15 @@ class Session:
         self._place_pause = PLACE_RETRY_SECONDS
         self._moved = Wake()
         self._stopping = False
-        self._end = Event()
+        self._threads = Together()
 
     def run(self) -> None:
         """Work until ``stop``. Raises what made going on impossible: ``CursorExpired``, ``DirectoryGone``, a bug."""
-        disturbed = [self._spawn(self.reader.run), self._spawn(self.reporter.run)]
-        finishing = [self._spawn(self.copier.work) for _ in range(COPIES_AT_ONCE)]
-        finishing += [self._spawn(work) for work in (self._keep_place, self._sweep, self.compaction.run)]
+        disturbed = [self._threads.spawn(self.reader.run), self._threads.spawn(self.reporter.run)]
+        finishing = [self._threads.spawn(self.copier.work) for _ in range(COPIES_AT_ONCE)]
+        finishing += [self._threads.spawn(work) for work in (self._keep_place, self._sweep, self.compaction.run)]
         try:
-            self._end.wait()
+            self._threads.wait()
         finally:
             self._stopping = True
             for thread in disturbed:
@@ -95,18 +95,7 @@ class Session:
     def stop(self) -> None:
         """Let ``run`` return when the copies in progress have been given up or finished."""
         self._stopping = True
-        if not self._end.ready():
-            self._end.send()
-
-    def _spawn(self, work: Callable[[], None]) -> Any:
-        def guarded() -> None:
-            try:
-                work()
-            except Exception as exc:
-                if not self._end.ready():
-                    self._end.send_exception(exc)
-
-        return eventlet.spawn(guarded)
+        self._threads.end()
 
     def _fetch(self, since: str, limit: int) -> ChangesPage:
         return cast(ChangesPage, self._files("changes", since=since, limit=limit))

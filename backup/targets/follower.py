@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import TypedDict, cast
 
 import eventlet
 from eventlet import tpool
-from eventlet.event import Event
 
 from backup.accounts import ACCOUNTS
 from backup.chain_log import ChainView, Line
@@ -18,6 +17,7 @@ from backup.history import Written
 from backup.progress import Contiguous
 from backup.targets.item import read_item
 from backup.targets.target import DIVERGED, Target, TargetAway
+from backup.together import Together
 from docsave_services.contracts import BACKUP_MARKER, FileEvent
 from docsave_services.errors import BlobDamaged
 from docsave_services.log import get_logger
@@ -175,16 +175,16 @@ class Visit:
         self._accounts: dict[str, tuple[int, int]] = {}
         self._bell = Wake()
         self._stopping = False
-        self._end = Event()
+        self._threads = Together()
 
     def run(self) -> None:
         """Work until ``stop``, or until the backup directory is not ours any more. Raises what made going on
         impossible."""
-        disturbed = [self._spawn(self._read)]
-        finishing = [self._spawn(self.copier.work) for _ in range(COPIES_AT_ONCE)]
-        finishing += [self._spawn(self._keep_place), self._spawn(self._keep_accounts)]
+        disturbed = [self._threads.spawn(self._read)]
+        finishing = [self._threads.spawn(self.copier.work) for _ in range(COPIES_AT_ONCE)]
+        finishing += [self._threads.spawn(self._keep_place), self._threads.spawn(self._keep_accounts)]
         try:
-            self._end.wait()
+            self._threads.wait()
         finally:
             self._stopping = True
             for thread in disturbed:
@@ -197,18 +197,7 @@ class Visit:
     def stop(self) -> None:
         """Let ``run`` return when the copies in progress have been given up or finished."""
         self._stopping = True
-        if not self._end.ready():
-            self._end.send()
-
-    def _spawn(self, work: Callable[[], None]) -> Any:
-        def guarded() -> None:
-            try:
-                work()
-            except Exception as exc:
-                if not self._end.ready():
-                    self._end.send_exception(exc)
-
-        return eventlet.spawn(guarded)
+        self._threads.end()
 
     def _read(self) -> None:
         while not self._stopping:
