@@ -137,7 +137,7 @@ class Compaction:
 
     def _round(self) -> str | None:
         """Look at every file once; what went wrong."""
-        self.state, self._asked = WORKING, 0
+        self.state = WORKING
         failed = self._begin_retention()
         for directory in self._directories():
             failed = self._tend(directory, retain=True) or failed
@@ -148,10 +148,11 @@ class Compaction:
         return failed
 
     def _begin_retention(self) -> str | None:
+        asked, self._asked = self._asked > 0, 0
         trusted, self._trusted = self._trusted, False
         try:
             self._check()
-            if not self.retention.begin(trusted) and self.retention.state == CLOCK_DOUBTED:
+            if not self.retention.begin(asked, trusted) and self.retention.state == CLOCK_DOUBTED:
                 _log.error("retention_clock_doubted")
         except OSError as exc:
             return describe(exc)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backup.accounts import ACCOUNTS
 from backup.chain_log import ChainWriter, Line
 from backup.errors import EntryConflict, describe
 from backup.home import MARKER
@@ -20,8 +19,9 @@ from backup.names import version_label
 from backup.progress import Place, write_place
 from backup.targets.bucket import fetched_item, segments
 from backup.targets.bucket_store import BucketStore
-from backup.targets.directory import Copies, keep_account
+from backup.targets.directory import Copies, keep_beside
 from backup.targets.item import Item
+from backup.targets.target import BESIDE
 from docsave_services.errors import BlobDamaged
 from docsave_services.storage.durable import is_left_behind, make_directories, write_file
 
@@ -69,8 +69,9 @@ class Fetch:
                 self._fetch(lines)
                 chain.append(lines)
                 tick(len(lines))
-        for key in self._store.etags(ACCOUNTS):
-            keep_account(self._root, key.rpartition("/")[2], self._store.get(key) or b"")
+        for directory in BESIDE:
+            for key in self._store.etags(directory):
+                keep_beside(self._root, f"{directory}/{key.rpartition('/')[2]}", self._store.get(key) or b"")
         write_place(self._root, json.loads(marker)["epoch"], Place(chain.size, chain.size))
         write_file(self._root / MARKER, marker, 0o444)
         (self._root / UNFINISHED).unlink()

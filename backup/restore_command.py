@@ -87,6 +87,11 @@ class Restoration:
         entry = found.entry
         if entry is None or entry.event is None:
             return
+        if entry.thinned:
+            self._fail(
+                f"{where} v{entry.version} {entry.event['name']!r}", "version_thinned: a rule of retention gave it up"
+            )
+            return
         if not entry.has_content:
             self._counts["deleted"] += 1
             return

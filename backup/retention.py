@@ -43,17 +43,25 @@ class Retention:
         self.tally = Thinned()
         self.state = ON if policy else OFF
 
-    def begin(self, trust_clock: bool = False) -> bool:
-        """Whether a pass may begin now. Its moment is noted, and the whole pass sees the same one."""
+    def begin(self, asked: bool = False, trust_clock: bool = False) -> bool:
+        """Whether a pass may begin now. Its moment is noted, and the whole pass sees the same one.
+
+        The very first only notes it, unless it was ``asked`` for: so a clock that is wrong from the start is seen when
+        it is put right, before anything went.
+        """
+        self._moment = None
         if not self._policy:
             return False
-        moment = self._clock()
-        if not trust_clock and self._is_doubtful(moment):
+        moment, first = self._clock(), not (self._root / STATE).exists()
+        if not trust_clock and not first and self._is_doubtful(moment):
             self.state = CLOCK_DOUBTED
             return False
         make_directories((self._root / STATE).parent)
         write_file(self._root / STATE, json.dumps({"applied_at": to_text(moment)}).encode())
-        self.state, self._moment = ON, moment
+        self.state = ON
+        if first and not (asked or trust_clock):
+            return False
+        self._moment = moment
         return True
 
     def apply(
@@ -80,12 +88,8 @@ class Retention:
         }
 
     def _is_doubtful(self, moment: datetime) -> bool:
-        last = self._last()
-        return last is not None and not last - BACKWARDS_MAX <= moment <= last + timedelta(days=QUIET_DAYS_MAX)
-
-    def _last(self) -> datetime | None:
-        """When a pass last began; None for never, or when that cannot be read."""
         try:
-            return datetime.fromisoformat(json.loads((self._root / STATE).read_bytes())["applied_at"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+            last = datetime.fromisoformat(json.loads((self._root / STATE).read_bytes())["applied_at"])
+        except (ValueError, KeyError, TypeError):
+            return True  # nobody knows when the last pass was
+        return not last - BACKWARDS_MAX <= moment <= last + timedelta(days=QUIET_DAYS_MAX)

@@ -109,7 +109,7 @@ def _apply(console: Console, home: Home, policy: Policy, options: argparse.Names
 
 def _apply_here(home: Home, policy: Policy, trust_clock: bool) -> Any:
     retention, seal = Retention(home.root, policy), home.seal()
-    if not retention.begin(trust_clock):
+    if not retention.begin(asked=True, trust_clock=trust_clock):
         raise Impossible("the clock jumped since the last time; if it is right now: --trust-clock")
     for _, directory in file_directories(home.root):
         seal()

@@ -8,9 +8,10 @@ a crash left behind is removed by the next look at the file. Only for the proces
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from backup.catalogue import entries_of
@@ -76,16 +77,13 @@ class FileThinning:
     def run(self) -> None:
         """Give up what no rule and no hold keeps, the oldest first: most of what depends on it is gone by then."""
         self._finish()
-        victims = self.victims()
-        if victims and not self._is_whole():
-            self._tally.doubted += 1
-            return
-        for victim in victims:
+        for victim in self.victims():
             self._give_up(victim)
             self._pause()
 
     def victims(self) -> list[Victim]:
-        """What would be given up now, oldest first; nothing of a file with an entry that cannot be read."""
+        """What would be given up now, oldest first. Nothing of a file with an entry that cannot be read, or content
+        that has to stay and is not whole: of such a file every version may be needed."""
         entries = entries_of(int(self._directory.name), self._directory)
         if not entries or not all(entry.is_own for entry in entries):
             self._tally.doubted += bool(entries)
@@ -99,13 +97,19 @@ class FileThinning:
         held = self._holds.held(int(self._directory.name))
         found = [Victim(event, rules) for number, event in contents.items() if number not in stay]
         self._tally.held += sum(held.has(victim.event["version"]) for victim in found)
-        return [victim for victim in found if not held.has(victim.event["version"])]
+        victims = [victim for victim in found if not held.has(victim.event["version"])]
+        gone = {victim.event["version"] for victim in victims}
+        if victims and not self._are_whole(event for number, event in contents.items() if number not in gone):
+            self._tally.doubted += 1
+            return []
+        return victims
 
-    def _is_whole(self) -> bool:
-        """Whether the newest content can be had: of a damaged file every version may be needed."""
-        contents = contents_of(self._directory)
-        newest, layout = contents[max(contents)], Layout(self._directory)
-        return gives(lambda: layout.layers(newest["version"]), newest["sha256"], newest["size"], self._cancelled)
+    def _are_whole(self, events: Iterable[FileEvent]) -> bool:
+        layout = Layout(self._directory)
+        return all(
+            gives(partial(layout.layers, event["version"]), event["sha256"], event["size"], self._cancelled)
+            for event in events
+        )
 
     def _give_up(self, victim: Victim) -> None:
         self._make_independent(victim.event["version"])

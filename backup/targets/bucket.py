@@ -2,7 +2,8 @@
 
 What the directory has, without links and without files that grow: ``objects/`` holds each content once, ``history/``
 the entries' JSON and tombstones, ``chain/entries/<first>`` lines as in ``chain/entries.log``, each object beginning
-after the last of the one before. Only ``state/`` and ``accounts/`` are ever replaced, and the marker after a rebuild.
+after the last of the one before. Only ``state/``, ``accounts/`` and ``holds/`` are ever replaced, and the marker after
+a rebuild.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from backup.accounts import ACCOUNTS
 from backup.chain import leaf
 from backup.chain_log import LINE_BYTES, Line
 from backup.content import never
@@ -25,7 +25,7 @@ from backup.names import json_name, thinned_name
 from backup.progress import CURSOR_FILE
 from backup.targets.bucket_store import BucketStore
 from backup.targets.item import Item, event_of
-from backup.targets.target import REFUSED, Record, TargetAway, check_mark
+from backup.targets.target import BESIDE, REFUSED, Record, TargetAway, check_mark
 from docsave_services.contracts import BACKUP_MARKER
 from docsave_services.errors import BlobDamaged
 from docsave_services.settings import BucketSettings
@@ -87,13 +87,13 @@ class BucketTarget:
         self.store.replace(CURSOR_FILE.as_posix(), (json.dumps(place) + "\n").encode())
         self._place = lines[-1].event_id
 
-    def keep_account(self, name: str, text: bytes) -> None:
+    def keep_beside(self, name: str, text: bytes) -> None:
         if self._md5s is None:
-            self._md5s = self.store.etags(ACCOUNTS)
-        key, tag = f"{ACCOUNTS}/{name}", hashlib.md5(text, usedforsecurity=False).hexdigest()
-        if self._md5s.get(key) != tag:
-            self.store.replace(key, text)
-            self._md5s[key] = tag
+            self._md5s = {key: tag for prefix in BESIDE for key, tag in self.store.etags(prefix).items()}
+        tag = hashlib.md5(text, usedforsecurity=False).hexdigest()
+        if self._md5s.get(name) != tag:
+            self.store.replace(name, text)
+            self._md5s[name] = tag
 
     def close(self) -> None:
         """Nothing is held: two that write do the same, and what is there is never replaced."""

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from backup.accounts import ACCOUNTS
 from backup.chain_log import ChainWriter, Line
 from backup.content import forget_cached, holds, never
 from backup.errors import EntryConflict
@@ -150,9 +149,9 @@ class DirectoryTarget:
         self._chain.append(lines)
         write_place(self.root, self._epoch, Place(self._chain.size, self._chain.size))
 
-    def keep_account(self, name: str, text: bytes) -> None:
+    def keep_beside(self, name: str, text: bytes) -> None:
         self._seal()
-        keep_account(self.root, name, text)
+        keep_beside(self.root, name, text)
 
     def close(self) -> None:
         if self._lock:
@@ -170,9 +169,9 @@ class DirectoryTarget:
         return all(name in _NOT_CONTENT or name == LOCK or is_left_behind(name) for name in names)
 
 
-def keep_account(root: Path, name: str, text: bytes) -> None:
-    """Have ``accounts/<name>`` with this text below ``root``."""
-    path = root / ACCOUNTS / name
+def keep_beside(root: Path, name: str, text: bytes) -> None:
+    """Have the file ``name`` with this text below ``root``."""
+    path = root / name
     make_directories(path.parent)
     if not path.exists() or path.read_bytes() != text:
         write_file(path, text)

@@ -9,14 +9,13 @@ from typing import TypedDict, cast
 import eventlet
 from eventlet import tpool
 
-from backup.accounts import ACCOUNTS
 from backup.chain_log import ChainView, Line
 from backup.copier import COPIES_AT_ONCE, Copier, Failing
 from backup.errors import DirectoryGone, describe
 from backup.history import Written
 from backup.progress import Contiguous
 from backup.targets.item import read_item
-from backup.targets.target import DIVERGED, Target, TargetAway
+from backup.targets.target import BESIDE, DIVERGED, Target, TargetAway
 from backup.together import Together
 from docsave_services.contracts import BACKUP_MARKER, FileEvent
 from docsave_services.errors import BlobDamaged
@@ -34,7 +33,7 @@ LONGEST_PAUSE_SECONDS = 60.0
 
 APPENDED_MAX = 1000
 READ_AHEAD = 200
-ACCOUNTS_SECONDS = 5.0
+BESIDE_SECONDS = 5.0
 FAILING_SHOWN_MAX = 100
 
 WAITING = "waiting"
@@ -172,7 +171,7 @@ class Visit:
         self._taken = place
         self._copied = Contiguous(place)
         self._lines: dict[int, Line] = {}
-        self._accounts: dict[str, tuple[int, int]] = {}
+        self._beside: dict[str, tuple[int, int]] = {}
         self._bell = Wake()
         self._stopping = False
         self._threads = Together()
@@ -182,7 +181,7 @@ class Visit:
         impossible."""
         disturbed = [self._threads.spawn(self._read)]
         finishing = [self._threads.spawn(self.copier.work) for _ in range(COPIES_AT_ONCE)]
-        finishing += [self._threads.spawn(self._keep_place), self._threads.spawn(self._keep_accounts)]
+        finishing += [self._threads.spawn(self._keep_place), self._threads.spawn(self._keep_beside)]
         try:
             self._threads.wait()
         finally:
@@ -261,17 +260,17 @@ class Visit:
                 self.durable = last
                 self._moved(last)
 
-    def _keep_accounts(self) -> None:
+    def _keep_beside(self) -> None:
         while not self._stopping:
-            tpool.execute(self._copy_accounts)
-            for _ in range(int(ACCOUNTS_SECONDS / LOOK_SECONDS)):
+            tpool.execute(self._copy_beside)
+            for _ in range(int(BESIDE_SECONDS / LOOK_SECONDS)):
                 if not self._stopping:
                     eventlet.sleep(LOOK_SECONDS)
 
-    def _copy_accounts(self) -> None:
-        for path in sorted((self._root / ACCOUNTS).glob("[0-9]*.json")):
-            status = path.stat()
+    def _copy_beside(self) -> None:
+        for path in (path for name in BESIDE for path in sorted((self._root / name).glob("[0-9]*.json"))):
+            status, name = path.stat(), path.relative_to(self._root).as_posix()
             known = status.st_ino, status.st_mtime_ns
-            if self._accounts.get(path.name) != known:
-                self._target.keep_account(path.name, path.read_bytes())
-                self._accounts[path.name] = known
+            if self._beside.get(name) != known:
+                self._target.keep_beside(name, path.read_bytes())
+                self._beside[name] = known

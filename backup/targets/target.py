@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from backup.accounts import ACCOUNTS
 from backup.chain_log import Line
 from backup.errors import DirectoryGone
+from backup.holds import HOLDS
 from backup.targets.item import Item
 from docsave_services.contracts import BACKUP_MARKER
 from docsave_services.storage.durable import make_directories, write_file
@@ -17,6 +19,10 @@ from docsave_services.storage.durable import make_directories, write_file
 UNREACHABLE = "unreachable"
 REFUSED = "refused"
 DIVERGED = "diverged"
+
+
+BESIDE = (ACCOUNTS, HOLDS)
+"""Directories beside the history whose files are replaced now and then: accounts, legal holds."""
 
 
 class TargetAway(DirectoryGone):
@@ -55,8 +61,8 @@ class Target(Protocol):
     def append(self, lines: Sequence[Line]) -> None:
         """Move the place: ``lines`` follow the last one, and their entries are written."""
 
-    def keep_account(self, name: str, text: bytes) -> None:
-        """Have the account's file ``name`` with this text."""
+    def keep_beside(self, name: str, text: bytes) -> None:
+        """Have the file ``name``, below one of ``BESIDE``, with this text."""
 
     def close(self) -> None:
         """Let others write there."""

@@ -14,6 +14,7 @@ import pytest
 from backup.accounts import write_accounts
 from backup.fetch import Fetch
 from backup.fetch_command import main as fetch_main
+from backup.holds import Holds
 from backup.targets.bucket_store import BucketStore
 from backup.verify import Verification
 from backup.verify_command import main as verify_main
@@ -121,7 +122,9 @@ def test_both_get_everything_and_can_stand_in_for_the_directory(
     for name in ("mirror", "bucket"):
         status = wait_copied(backup, name, 41)
         assert (status["state"], status["lag_entries"], status["failing"]) == ("active", 0, [])
-    wait_until(lambda: (mirror / "accounts" / "1.json").exists() and "accounts/1.json" in s3.objects(bucket), 20)
+    Holds(backup.root).place(3, 7, 1, "lawsuit", 1)
+    for name in ("accounts/1.json", "holds/7.json"):
+        wait_until(lambda name=name: (mirror / name).exists() and name in s3.objects(bucket), 20)
     backup.kill()
 
     assert_complete(mirror, journal)

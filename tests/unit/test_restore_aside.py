@@ -20,6 +20,7 @@ from backup.restore import numbered
 from docsave_services.contracts import BACKUP_MARKER, UserDetails
 from tests.support.journal import EPOCH, Journal
 from tests.support.programs import ROOT
+from tests.support.thinning import thin
 
 EARLIER = "11111111-2222-4333-8444-000000000000"
 
@@ -137,6 +138,18 @@ def test_only_what_was_chosen_as_of_when(backup: Backup) -> None:
     assert names("--at", f"{EPOCH}:1") == names("--at", f"{EARLIER}:1") == ["3/f/one"]
     assert names("--at", f"{EPOCH}:2", "--folder", "f") == ["3/f/one", "4/f/g/two"]
     assert names("--at", f"{EPOCH}:0") == []
+
+
+def test_what_a_rule_gave_up_is_named_and_the_rest_comes_back(backup: Backup) -> None:
+    """The newest as ever; as of a moment whose version was thinned the file is named as not to be had."""
+    for version in (1, 2, 3):
+        backup.save(f"content {version}".encode(), version=version)
+    thin(backup.root, "keep-last=1")
+    assert backup.restore().returncode == 0
+    assert backup.restored() == {"3/report.pdf": b"content 3"}
+    then = backup.restore("--at", f"{EPOCH}:2", "--to", str(backup.target / "then"))
+    assert then.returncode == 1
+    assert "thinned" in then.stdout + then.stderr
 
 
 def test_a_bad_copy_is_replaced_by_its_object_or_named(backup: Backup) -> None:
