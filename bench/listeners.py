@@ -56,6 +56,8 @@ def _listen(port: int, tokens: list[str], event: str, pipe: Connection) -> None:
     for number, token in enumerate(tokens):
         raw = RawWebSocket(port)
         raw.send("40")
+        while not (raw.read_text() or "").startswith("40"):
+            pass  # node closes a socket that speaks before it was let in
         raw.send(f'420["{event}","{token}"]')
         raw.sock.setblocking(False)
         selector.register(raw.sock, selectors.EVENT_READ, (number, raw))
