@@ -39,7 +39,9 @@ async def main(port: int, uri: str, exchange: str) -> None:
     """Serve until killed."""
     threading.Thread(target=consume, args=(uri, exchange, asyncio.get_running_loop()), daemon=True).start()
     app = socketio.ASGIApp(sio)
-    await uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning")).serve()
+    # Engine.IO has a ping of its own; uvicorn's would close clients that answer only that one.
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", ws_ping_interval=None)
+    await uvicorn.Server(config).serve()
 
 
 if __name__ == "__main__":
