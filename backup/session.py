@@ -15,10 +15,12 @@ from backup.copier import COPIES_AT_ONCE, Copier
 from backup.errors import DirectoryGone, describe
 from backup.history import History, Written
 from backup.home import Marker, Seal
+from backup.origins import Origins
 from backup.progress import Contiguous, Place, read_place, write_place
 from backup.reporter import Reporter
 from backup.retention import Retention
 from backup.together import Together
+from docsave_services import tracing
 from docsave_services.contracts import ChangesPage, FileEvent
 from docsave_services.domain.cursor import Cursor
 from docsave_services.domain.retention import KEEP_EVERYTHING, Policy
@@ -63,6 +65,7 @@ class Session:
         self._chain = chain
         self._links = Links(self.durable.copied, chain.view.link(self.durable.copied))
         self._lines: dict[int, Line] = {}
+        self.origins = Origins()
         self.copier = Copier(self._write, self._is_safe)
         self.compaction = Compaction(self.root, compact_after, seal, Retention(self.root, retention))
         self.reporter = Reporter(lambda **report: files("protected", **report), self._is_reported, self._durable_cursor)
@@ -108,7 +111,9 @@ class Session:
                 self.copier.take(linked)
 
     def _write(self, event: FileEvent) -> Written:
-        written = cast(Written, tpool.execute(self.history.write, event, self._is_stopping))
+        tracing.adopt(self.origins.of(event["event_id"]).traceparent)
+        with tracing.span("copy version"):
+            written = cast(Written, tpool.execute(self.history.write, event, self._is_stopping))
         self._lines[event["event_id"]] = _line(event, written)
         return written
 
@@ -118,6 +123,9 @@ class Session:
     def _is_safe(self, event: FileEvent) -> None:
         self._copied.done(event["event_id"])
         note_read("backup", event["at"])
+        request_id = self.origins.take(event["event_id"]).request_id
+        place = {"event_id": event["event_id"], "file_id": event["id"], "version": event["version"]}
+        _log.info("version_copied", **place, request_id=request_id)
         self.reporter.add(event)
         self.compaction.hint(event)
         self._moved.ring()

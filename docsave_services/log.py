@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
@@ -16,6 +17,14 @@ _SHARED: list[Processor] = [
 ]
 
 
+_BREAKS = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
+"""What JSON leaves as it is and some readers of logs take for the end of a line, or terminals for a command."""
+
+
+def _one_line(value: Any, **how: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, **how).translate(_BREAKS)
+
+
 def formatter(style_name: str = "console", **_: Any) -> logging.Formatter:
     """The formatter named in config.yml; ``style_name`` is ``json`` or ``console``.
 
@@ -28,7 +37,7 @@ def formatter(style_name: str = "console", **_: Any) -> logging.Formatter:
         cache_logger_on_first_use=True,
     )
     renderer: Processor = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
+        structlog.processors.JSONRenderer(_one_line)
         if style_name == "json"
         else structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "logger", "event"])
     )

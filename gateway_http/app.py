@@ -11,11 +11,12 @@ from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 from werkzeug.routing import Map, MapAdapter
 from werkzeug.wrappers import Response
 
+from docsave_services import tracing
 from docsave_services.errors import LengthRequired, MethodNotAllowed
 from docsave_services.log import get_logger
 from docsave_services.settings import Settings
 from gateway_http.cors import add_cors_headers, add_preflight_headers
-from gateway_http.measures import note_request
+from gateway_http.measures import note_request, template_of
 from gateway_http.problem import error_of, problem_response
 from gateway_http.protocol import CLOSE_CONNECTION_KEY
 from gateway_http.references import routable_path
@@ -37,6 +38,7 @@ class GatewayApp:
         request = GatewayRequest(environ, self._settings)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request.request_id)
+        tracing.adopt(environ.get("HTTP_TRACEPARENT"))
         response = self._answer(request)
         response.headers["X-Request-Id"] = request.request_id
         add_cors_headers(response.headers, environ.get("HTTP_ORIGIN"), self._settings.cors_origins)
@@ -55,7 +57,8 @@ class GatewayApp:
                 return self._options(adapter, request.path)
             provider, values = adapter.match(method=tus.method_of(request))
             request.path_values, request.route = dict(values), provider.url
-            response: Response = provider.handle_request(request)
+            with tracing.span(f"{request.method} {template_of(provider.url)}", "server", root=True):
+                response: Response = provider.handle_request(request)
         except WrongMethod as exc:
             allow = _methods(exc.valid_methods)
             return problem_response(MethodNotAllowed(), request.request_id, {"Allow": allow})

@@ -11,6 +11,7 @@ from typing import ParamSpec, Self, TypeVar
 from eventlet import tpool
 from nameko.extensions import DependencyProvider
 
+from docsave_services import tracing
 from docsave_services.errors import StorageUnavailable, TooLarge
 from docsave_services.log import get_logger
 from docsave_services.settings import Settings
@@ -91,7 +92,8 @@ class BlobWriter:
 
     def commit(self) -> StoredBlob:
         """Make the content durable. ``DigestMismatch`` when it is not what its sender meant; nothing is kept then."""
-        return in_thread(_write_and_commit, self._staged, self.digests, self._taken())
+        with tracing.span("save blob"):
+            return in_thread(_write_and_commit, self._staged, self.digests, self._taken())
 
     def _taken(self) -> list[bytes]:
         pieces, self._pieces, self._waiting = self._pieces, [], 0

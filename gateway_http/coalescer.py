@@ -11,6 +11,7 @@ import eventlet
 from eventlet.event import Event
 from eventlet.semaphore import Semaphore
 
+from docsave_services import tracing
 from docsave_services.contracts import RPC_DEADLINE_SECONDS
 from docsave_services.errors import DocsaveError, InternalError, RpcTimeout, Unavailable
 from docsave_services.log import get_logger
@@ -26,6 +27,7 @@ AnswerT = TypeVar("AnswerT")
 class _Waiter(Generic[ItemT]):
     item: ItemT
     done: Any = field(default_factory=Event)
+    traceparent: str | None = field(default_factory=tracing.current)
     departed: bool = False
     given_up: bool = False
 
@@ -95,6 +97,8 @@ class Coalescer(Generic[ItemT, AnswerT]):
         return batch
 
     def _fly(self, batch: list[_Waiter[ItemT]]) -> None:
+        # One call for all has one place in a trace: that of the first whose request is traced.
+        tracing.adopt(next((waiter.traceparent for waiter in batch if waiter.traceparent), None))
         try:
             if batch:
                 _deliver(batch, self._call([waiter.item for waiter in batch]))

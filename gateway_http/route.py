@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 from werkzeug.wrappers import Response
 
+from docsave_services import tracing
 from docsave_services.credentials import Credentials, credentials_of
 from docsave_services.errors import DocsaveError
 from docsave_services.nameko_ext.request_context import REQUEST_ID_KEY
@@ -116,7 +117,7 @@ class HttpRoute(Entrypoint):
             self,
             (request, *inputs),
             request.path_values,
-            context_data={REQUEST_ID_KEY: request.request_id},
+            context_data={REQUEST_ID_KEY: request.request_id, **tracing.carried()},
             handle_result=partial(_hand_back, done),
         )
         try:

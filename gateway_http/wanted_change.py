@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from docsave_services import tracing
 from docsave_services.contracts import Change, ChangeOp, Outcome
 from docsave_services.errors import InternalError, error_from_code
 from gateway_http.idempotency import named
@@ -29,6 +30,8 @@ def change_of(
         "change_key": uuid.uuid4().hex,
         "request_id": request.request_id,
     }
+    if traceparent := tracing.current():
+        change["traceparent"] = traceparent
     if file_id is not None:
         change["file_id"] = file_id
     if if_match is not None:

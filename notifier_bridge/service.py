@@ -136,6 +136,7 @@ class Notifier:
     @hint(FILES, FILE_DELETE)
     def file_changed(self, event: FileEvent) -> None:
         """A hint from the bus; what it says is read from the journal when it does not fit."""
+        _log.info("event_heard", event_id=event.get("event_id") if isinstance(event, dict) else None)
         self.feed.offer(event)
 
     @hint(FILES, FILE_PROTECTED)

@@ -58,6 +58,7 @@ class Change(TypedDict):
     idempotency: NotRequired[Idempotency | None]
     change_key: NotRequired[str]
     request_id: NotRequired[str]
+    traceparent: NotRequired[str]
     address: NotRequired[str | None]
     session_id: NotRequired[str | None]
     key_id: NotRequired[int | None]

@@ -16,6 +16,7 @@ from eventlet.semaphore import Semaphore
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from docsave_services import tracing
 from docsave_services.db.engine import BEGIN_IMMEDIATE
 from docsave_services.errors import DatabaseUnavailable
 from docsave_services.log import get_logger
@@ -49,7 +50,7 @@ class Transactions:
         ``repeatable`` work recognises what it has done before, so it is also run again, once, when the connection
         broke and nobody knows whether the commit arrived.
         """
-        with DB_SECONDS.labels("write").time():
+        with DB_SECONDS.labels("write").time(), tracing.span("transaction"):
             if not self._sqlite:
                 return self._attempt(work, {}, repeatable)
             # Green threads of one process queue here: waiting inside SQLite would deadlock with the lock's holder.
@@ -58,7 +59,7 @@ class Transactions:
 
     def read(self, work: Callable[[Session], T]) -> T:
         """Run ``work`` on a fresh snapshot."""
-        with DB_SECONDS.labels("read").time():
+        with DB_SECONDS.labels("read").time(), tracing.span("read transaction"):
             return self._attempt(work, {}, repeatable=True)
 
     def _attempt(self, work: Callable[[Session], T], options: dict[str, str], repeatable: bool) -> T:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from kombu.exceptions import KombuError
 from nameko.events import EventDispatcher
 from sqlalchemy.orm import Session
 
+from docsave_services import tracing
 from docsave_services.contracts import FileEvent
 from docsave_services.db import journal
 from docsave_services.db.leases import take_lease
@@ -27,6 +28,7 @@ from docsave_services.db.provider import transactions_for
 from docsave_services.errors import DocsaveError
 from docsave_services.log import get_logger
 from docsave_services.metrics.instruments import EVENTS
+from docsave_services.nameko_ext.request_context import REQUEST_ID_KEY
 from docsave_services.settings import Settings
 from docsave_services.times import now
 
@@ -47,17 +49,27 @@ RELAY_LEASE = "relay"
 RELAY_LEASE_SECONDS = 30.0
 
 
+Place = tuple[int, int]
+"""A change: its file and the version it made."""
+
+Origin = dict[str, str]
+"""The request that asked for a change: ``request_id`` and ``traceparent``, as far as they are known."""
+
+Told = tuple[FileEvent, Origin]
+
+
 class OutboxHandle:
     """What a worker gets of the outbox."""
 
-    def __init__(self, events: list[FileEvent], relay: Callable[[], int], hint: Callable[[str, Any], None]) -> None:
+    def __init__(self, events: list[Told], relay: Callable[[], int], hint: Callable[[str, Any], None]) -> None:
         self._events = events
         self.relay = relay
         self.hint = hint
 
-    def hand_over(self, events: Sequence[FileEvent]) -> None:
-        """Dispatch these events once the reply of this worker is out."""
-        self._events.extend(events)
+    def hand_over(self, events: Sequence[FileEvent], origins: Mapping[Place, Origin] | None = None) -> None:
+        """Dispatch these events once the reply of this worker is out, each with its change's origin."""
+        known = origins or {}
+        self._events.extend((event, known.get((event["id"], event["version"]), {})) for event in events)
 
 
 class Outbox(EventDispatcher):
@@ -67,7 +79,7 @@ class Outbox(EventDispatcher):
         super().setup()
         self._waiting: LightQueue = LightQueue(QUEUE_MAX)
         self._confirmed: list[int] = []
-        self._per_worker: dict[Any, list[FileEvent]] = {}
+        self._per_worker: dict[Any, list[Told]] = {}
         self._stopping = False
         self._marker: Any = None
         self.transactions = transactions_for(Settings.from_config(self.container.config).db_uri)
@@ -121,25 +133,35 @@ class Outbox(EventDispatcher):
     def _dispatch_waiting(self) -> None:
         while not self._stopping:
             try:
-                event = self._waiting.get(timeout=MARK_EVERY_SECONDS)
+                event, origin = self._waiting.get(timeout=MARK_EVERY_SECONDS)
             except Empty:
                 continue
-            if self._publish(event):
+            if self._publish(event, origin):
                 self._confirmed.append(event["event_id"])
 
     def hint(self, event_type: str, payload: Any) -> None:
         """Tell something that is in no journal, in a moment and once: whoever misses it can ask."""
         eventlet.spawn(self._tell, event_type, payload)
 
-    def _publish(self, event: FileEvent) -> bool:
-        told = self._tell(event["type"], event)
+    def _publish(self, event: FileEvent, origin: Origin | None = None) -> bool:
+        """Tell the bus of ``event``; the origin of its change goes with it, for log lines and traces."""
+        known = origin or {}
+        tracing.adopt(known.get(tracing.TRACEPARENT))
+        with tracing.span(f"dispatch {event['type']}", "producer"):
+            headers = {f"nameko.{key}": value for key, value in {**known, **tracing.carried()}.items()}
+            told = self._tell(event["type"], event, headers)
         EVENTS.labels("ok" if told else "failed").inc()
+        if told:
+            request_id = known.get(REQUEST_ID_KEY)
+            _log.info("event_dispatched", type=event["type"], event_id=event["event_id"], request_id=request_id)
         return told
 
-    def _tell(self, event_type: str, payload: Any) -> bool:
+    def _tell(self, event_type: str, payload: Any, headers: Mapping[str, str] | None = None) -> bool:
         try:
             with eventlet.Timeout(PUBLISH_SECONDS, TimeoutError("the broker does not confirm")):
-                self.publisher.publish(payload, exchange=self.exchange, routing_key=event_type)
+                self.publisher.publish(
+                    payload, exchange=self.exchange, routing_key=event_type, extra_headers=headers or {}
+                )
         except (KombuError, AMQPError, OSError) as exc:
             _log.warning("event_not_dispatched", type=event_type, event_id=payload.get("event_id"), error=str(exc))
             return False

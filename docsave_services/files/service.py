@@ -31,6 +31,7 @@ from docsave_services.files.compared import CompareQuery, compare
 from docsave_services.files.filters import FileFilters
 from docsave_services.files.folder_list import FOLDERS_MAX, FolderQuery, list_folders
 from docsave_services.files.lists import FileQuery, list_files
+from docsave_services.files.origins import origins_of
 from docsave_services.files.outbox import Outbox, OutboxHandle
 from docsave_services.files.past import PastQuery, list_past, past_file
 from docsave_services.files.protection import mark_protected, remember_progress
@@ -265,7 +266,7 @@ class FilesService:
 
     def _apply(self, changes: Changes) -> Outcomes:
         applied = apply_changes(self.db, BlobStore(self.settings.blob_dir), changes)
-        self.outbox.hand_over(applied.events)
+        self.outbox.hand_over(applied.events, origins_of(changes, applied.outcomes))
         return applied.outcomes
 
     def _one(self, change: Change) -> StoredFile:

@@ -149,6 +149,7 @@ _CHECKS: dict[str, Callable[[Any], str | None]] = {
     "idempotency": _idempotency_problem,
     "change_key": _change_key_problem,
     "request_id": _text_problem,
+    "traceparent": _text_problem,
     "address": _text_problem,
     "session_id": _text_problem,
     "key_id": _id_problem,

@@ -18,6 +18,7 @@ from nameko.exceptions import (
 )
 from nameko.rpc import MethodProxy, RpcProxy
 
+from docsave_services import tracing
 from docsave_services.contracts import RPC_DEADLINE_SECONDS
 from docsave_services.errors import DocsaveError, InternalError, RpcTimeout, Unavailable
 from docsave_services.log import get_logger
@@ -54,12 +55,14 @@ class RpcCaller:
         self._deadline = deadline
 
     def __call__(self, method: str, /, **arguments: Any) -> Any:
-        with measured_call(self._service, method):
+        with measured_call(self._service, method), tracing.span(f"call {self._service}.{method}", "client"):
             return self._call(method, arguments)
 
     def _call(self, method: str, arguments: dict[str, Any]) -> Any:
         # The message expires with the deadline: a service that comes back later must not run what nobody awaits.
-        proxy = MethodProxy(self._context, self._service, method, self._reply_listener, expiration=self._deadline)
+        data = {**self._context.context_data, **tracing.carried()}
+        context = _CallContext(self._context.container, data)
+        proxy = MethodProxy(context, self._service, method, self._reply_listener, expiration=self._deadline)
         reply, asked = None, False
         timeout = eventlet.Timeout(self._deadline, RpcTimeout(f"{self._service} did not answer in time"))
         try:

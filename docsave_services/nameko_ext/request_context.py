@@ -11,6 +11,7 @@ from nameko.extensions import DependencyProvider
 from nameko.rpc import Rpc
 from nameko.timer import Timer
 
+from docsave_services import tracing
 from docsave_services.metrics.instruments import WORK_DONE, WORK_SECONDS, outcome_of
 
 REQUEST_ID_KEY = "request_id"
@@ -22,6 +23,12 @@ class RequestContext(DependencyProvider):
 
     Measures the work, too.
     """
+
+    def start(self) -> None:
+        tracing.start(self.container.service_name)
+
+    def stop(self) -> None:
+        tracing.stop()
 
     def get_dependency(self, worker_ctx: Any) -> str | None:
         value = worker_ctx.context_data.get(REQUEST_ID_KEY)
@@ -35,11 +42,17 @@ class RequestContext(DependencyProvider):
         request_id = self.get_dependency(worker_ctx)
         if request_id:
             structlog.contextvars.bind_contextvars(request_id=request_id)
+        tracing.adopt(worker_ctx.context_data.get(tracing.TRACEPARENT))
+        kind = kind_of(worker_ctx.entrypoint)
+        worker_ctx.traced = tracing.span(f"{worker_ctx.service_name}.{worker_ctx.entrypoint.method_name}", _SPANS[kind])
+        if kind is not None:  # otherwise somebody else's span is around this
+            worker_ctx.traced.__enter__()
         worker_ctx.began = time.perf_counter()
 
     def worker_result(self, worker_ctx: Any, result: Any = None, exc_info: Any = None) -> None:
         kind, method = kind_of(worker_ctx.entrypoint), worker_ctx.entrypoint.method_name
         if kind is not None:
+            worker_ctx.traced.__exit__(*(exc_info or (None, None, None)))
             WORK_SECONDS.labels(kind, method).observe(time.perf_counter() - worker_ctx.began)
             WORK_DONE.labels(kind, method, outcome_of(exc_info[1] if exc_info else None)).inc()
 
@@ -53,4 +66,5 @@ def kind_of(entrypoint: Any) -> str | None:
     return getattr(entrypoint, "measured_as", None)
 
 
+_SPANS = {"rpc": "server", "event": "consumer", "timer": "internal", "socket": "server", None: "internal"}
 _KINDS = {"rpc": Rpc, "event": EventHandler, "timer": Timer}
