@@ -90,6 +90,7 @@ def test_what_is_open_to_all_is_known() -> None:
     assert len(ROUTES) > 20
     assert {name_of(route) for route in ROUTES if route.access is Access.PUBLIC} == {
         "POST /login", "POST /token/refresh", "POST /logout", "GET /health/live", "GET /health/ready", "GET /metrics",
+        "GET /openapi.json", "GET /docs", "GET /console", "GET /console/settings", "GET /static/<path:path>",
     }  # fmt: skip
     assert [name_of(route) for route in ROUTES if route.access is Access.REGISTRATION] == ["POST /users"]
 
