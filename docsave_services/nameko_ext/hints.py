@@ -14,6 +14,7 @@ from nameko.containers import WorkerContext
 from nameko.events import BROADCAST, EventHandler
 
 from docsave_services.log import get_logger
+from docsave_services.nameko_ext.request_context import heard_of
 
 _log = get_logger(__name__)
 
@@ -34,7 +35,8 @@ class HintHandler(EventHandler):
 
     def handle_message(self, body: Any, message: Any) -> None:
         try:
-            getattr(self._service, self.method_name)(body)
+            with heard_of(self.unpack_message_headers(message), f"{self.container.service_name}.{self.method_name}"):
+                getattr(self._service, self.method_name)(body)
         except Exception:
             _log.exception("hint_failed", event_type=self.event_type, handler=self.method_name)
 

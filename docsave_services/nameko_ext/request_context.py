@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -55,6 +57,20 @@ class RequestContext(DependencyProvider):
             worker_ctx.traced.__exit__(*(exc_info or (None, None, None)))
             WORK_SECONDS.labels(kind, method).observe(time.perf_counter() - worker_ctx.began)
             WORK_DONE.labels(kind, method, outcome_of(exc_info[1] if exc_info else None)).inc()
+
+
+@contextmanager
+def heard_of(context_data: Mapping[str, Any], name: str) -> Iterator[None]:
+    """The block is about a message that came with ``context_data``: its log lines and its span belong to the request
+    that caused it. For a green thread that goes on to the next message afterwards."""
+    request_id = context_data.get(REQUEST_ID_KEY)
+    known = {"request_id": request_id} if isinstance(request_id, str) else {}
+    tracing.adopt(context_data.get(tracing.TRACEPARENT))
+    try:
+        with structlog.contextvars.bound_contextvars(**known), tracing.span(name, "consumer"):
+            yield
+    finally:
+        tracing.adopt(None)
 
 
 def kind_of(entrypoint: Any) -> str | None:

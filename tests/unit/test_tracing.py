@@ -1,5 +1,6 @@
 """Tracing: nothing without an endpoint; what is sent by hand is not believed; logs stay one line an event."""
 
+import contextlib
 import json
 import logging
 import subprocess
@@ -8,9 +9,11 @@ import time
 
 import eventlet
 import pytest
+import structlog
 
 from docsave_services import tracing
 from docsave_services.log import formatter
+from docsave_services.nameko_ext.request_context import heard_of
 
 GOOD = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -55,6 +58,18 @@ def test_spans_carry_on_what_came() -> None:
         assert tracing.carried() == {}
         with tracing.span("of nobody"):
             assert tracing.current() is None
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_hint_leaves_nothing_to_the_next() -> None:
+    """One green thread hears all hints: what belongs to one request is gone with it, also after an error."""
+    with contextlib.suppress(ZeroDivisionError), heard_of({"request_id": "r-1", "traceparent": GOOD}, "x.heard"):
+        assert structlog.contextvars.get_contextvars()["request_id"] == "r-1"
+        assert tracing.carried()["traceparent"].split("-")[1] == GOOD.split("-")[1]
+        raise ZeroDivisionError
+    with heard_of({"request_id": 7, "traceparent": "nonsense"}, "x.heard"):
+        assert "request_id" not in structlog.contextvars.get_contextvars()
+        assert tracing.carried() == {}
 
 
 @pytest.mark.usefixtures("traced")
