@@ -37,17 +37,17 @@ def test_every_request_of_the_collection_passes(system: System, tmp_path: Path) 
 
 def test_again_without_an_administrator_and_with_a_wrong_expectation(system: System, tmp_path: Path) -> None:
     """On the system where it ran already: what needs an administrator's password is skipped, everything else is called,
-    and what is asserted is looked at: with another expected hash those requests fail that look at it, and no other."""
+    and what is asserted is looked at: with another expected hash the requests fail that look at it, and none before."""
     collection = _collection()
     (expected,) = (variable for variable in collection["variable"] if variable["key"] == "offer_sha256")
     expected["value"] = "0" * 64
-    items = {item["name"]: item for item in _requests(collection)}
+    names = [item["name"] for item in _requests(collection)]
     changed = tmp_path / "changed.json"
     changed.write_text(json.dumps(collection), encoding="utf-8")
     report = _newman(system, tmp_path / "report.json", changed, as_admin=False)
     failed = {failure["source"]["name"] for failure in report["failures"]}
     assert failed >= {"Save a document (form)", "About the document", "Download", "Only the headers of a download"}
-    assert {name for name in failed if "offer_sha256" not in json.dumps(items[name])} == set()
+    assert failed.isdisjoint(names[: names.index("Save a document (form)")])
     called = {execution["item"]["name"] for execution in report["executions"] if execution.get("response")}
     assert "Read the audit trail as a user (403)" in called
     assert called.isdisjoint({"Log in as the administrator", "Disable the account", "The audit trail"})
