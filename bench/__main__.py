@@ -67,7 +67,7 @@ def _beside(stack: contextlib.ExitStack, directory: Path, parts: tuple[str, ...]
         yield from large_files(docsave(system), theirs, limit, system.pid_of("gateway"))
     if "small" in parts:
         fill(system, docsave(system, "listed"), LISTED)
-        fill_monolith(directory / "monolith")
+        fill_monolith(directory / "monolith", theirs)
         wait_until(lambda: behind(system) == 0, CATCH_UP_SECONDS, interval=2)
         yield from uploads(docsave(system), theirs, limit)
         yield from downloads(docsave(system), theirs)

@@ -55,8 +55,9 @@ def fill(system: System, server: Server, count: int) -> None:
             assert all(outcome["ok"] for outcome in files.apply(changes=changes))
 
 
-def fill_monolith(directory: Path) -> None:
-    """As many rows there as docsave's list has."""
+def fill_monolith(directory: Path, server: Server) -> None:
+    """As many rows there as docsave's list has. Its table is made with the first request."""
+    wire.once(server.port, wire.request("GET", "/files?limit=1", server.token))
     row = (1, "a" * 64, 21, "a" * 64, 1, "2026-11-24T12:00:00Z", "2026-11-24T12:00:00Z")
     sql = (
         "INSERT INTO file (user_id, path, size, sha256, version, created_at, updated_at, name) VALUES (?,?,?,?,?,?,?,?)"
