@@ -75,8 +75,7 @@ class FileCompaction:
         return [*self._too_far(layout, contents, due, usable), *due]
 
     def _is_old(self, event: FileEvent) -> bool:
-        at = datetime.fromisoformat(event["at"])
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)) < self._before
+        return made_at(event) < self._before
 
     def _is_worth_it(self, layout: Layout, version: int, contents: dict[int, FileEvent], old: Sequence[int]) -> bool:
         """Room is gained only when every name of the content becomes a patch: those of this file that are due, too."""
@@ -152,6 +151,12 @@ def contents_of(directory: Path) -> dict[int, FileEvent]:
     """The versions of a file whose content is there, with their events, oldest first. Without unreadable entries."""
     entries = entries_of(int(directory.name), directory)
     return {entry.version: entry.event for entry in entries if entry.event and entry.is_own and entry.content}
+
+
+def made_at(event: FileEvent) -> datetime:
+    """When the version was made; a time without its offset is UTC."""
+    at = datetime.fromisoformat(event["at"])
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def bases(contents: dict[int, FileEvent]) -> list[int]:

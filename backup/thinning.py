@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from backup.catalogue import entries_of
-from backup.compact import contents_of, make_plain
+from backup.compact import contents_of, made_at, make_plain
 from backup.content import READ_ONLY, gives, never
 from backup.freeing import free_plain
 from backup.holds import Held, Holds
@@ -67,6 +67,7 @@ class FileThinning:
     ) -> None:
         self._root = root
         self._directory = directory
+        self._file_id = int(directory.name)
         self._policy = policy
         self._moment = moment
         self._tally = tally
@@ -84,7 +85,7 @@ class FileThinning:
     def victims(self) -> list[Victim]:
         """What would be given up now, oldest first. Nothing of a file with an entry that cannot be read, or content
         that has to stay and is not whole: of such a file every version may be needed."""
-        entries = entries_of(int(self._directory.name), self._directory)
+        entries = entries_of(self._file_id, self._directory)
         if not entries or not all(entry.is_own for entry in entries):
             self._tally.doubted += bool(entries)
             return []
@@ -93,8 +94,8 @@ class FileThinning:
         if rules is None:
             return []
         contents = contents_of(self._directory)
-        stay = kept([(number, _moment_of(event)) for number, event in contents.items()], rules, self._moment)
-        held = self._holds.held(int(self._directory.name))
+        stay = kept([(number, made_at(event)) for number, event in contents.items()], rules, self._moment)
+        held = self._held_now()
         found = [Victim(event, rules) for number, event in contents.items() if number not in stay]
         self._tally.held += sum(held.has(victim.event["version"]) for victim in found)
         victims = [victim for victim in found if not held.has(victim.event["version"])]
@@ -121,7 +122,7 @@ class FileThinning:
         self._tally.versions += 1
 
     def _held_now(self) -> Held:
-        return self._holds.held(int(self._directory.name))
+        return self._holds.held(self._file_id)
 
     def _make_independent(self, version: int) -> None:
         """Make plain what is a patch against the version; compaction finds it another neighbour."""
@@ -146,7 +147,7 @@ class FileThinning:
     def _finish(self) -> None:
         """Remove the content of versions whose tombstone is there already."""
         layout = Layout(self._directory)
-        for entry in entries_of(int(self._directory.name), self._directory):
+        for entry in entries_of(self._file_id, self._directory):
             left = layout.files(entry.version) or layout.side(entry.version)
             if entry.thinned and left and entry.event is not None and entry.is_own:
                 self._remove_content(entry.event)
@@ -164,8 +165,3 @@ class FileThinning:
         (self._directory / patch_name(version)).unlink(missing_ok=True)
         fsync_directory(self._directory)
         return freed
-
-
-def _moment_of(event: FileEvent) -> datetime:
-    at = datetime.fromisoformat(event["at"])
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
