@@ -7,7 +7,7 @@ nobody may be told of it before the directory that holds the name is.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
 TRACED = "write,writev,pwrite64,fsync,fdatasync,rename,renameat,renameat2,link,linkat,sendto,sendmsg"
@@ -19,13 +19,21 @@ _SENDING = re.compile(r"send(?:to|msg)\(\d+<(?:TCP|socket)[^\n]*= \d+")
 _QUOTED = re.compile(r'"([^"]*)"')
 
 
-def broken_orders(record: Iterable[str], root: str) -> list[str]:
+def _anything(name: str) -> str:
+    return ""
+
+
+def broken_orders(record: Iterable[str], root: str, word: Callable[[str], str] = _anything) -> list[str]:
     """What could be lost below ``root`` although it was relied on: sentences, none when all is well.
 
-    Renames are followed by name. A call that another thread interrupted is put together again first.
+    ``word`` is what a message that speaks of the file of a name holds; without it, any message counts as telling of
+    all names, which is wrong of a process that does other things meanwhile. A file nobody was ever told of is a
+    finding too: the record then proves nothing. Renames are followed by name. A call that another thread interrupted
+    is put together again first.
     """
     dirty: set[str] = set()
     unsynced_names: dict[str, str] = {}
+    untold: set[str] = set()
     found = []
     for line in joined(record):
         if on_file := _ON_FILE.search(line):
@@ -45,10 +53,14 @@ def broken_orders(record: Iterable[str], root: str) -> list[str]:
                 found.append(f"{target} got its name before its bytes were synced")
             dirty.discard(source)
             unsynced_names[target] = str(PurePosixPath(target).parent)
-        elif _SENDING.search(line) and unsynced_names:
-            found += [f"somebody was told before the directory of {name} was synced" for name in unsynced_names]
-            unsynced_names.clear()
-    return found
+            untold.add(target)
+        elif _SENDING.search(line):
+            told = {name for name in untold if word(name) in line}
+            found += [
+                f"somebody was told before the directory of {name} was synced" for name in told & unsynced_names.keys()
+            ]
+            untold -= told
+    return found + [f"nobody was ever told of {name}" for name in untold]
 
 
 def joined(record: Iterable[str]) -> Iterable[str]:
