@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import random
 import signal
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,9 @@ RECOVERY_SECONDS = 60.0
 QUIET_SECONDS = 60.0
 LOOK_SECONDS = 0.2
 """How often a condition that takes a look at all processes or all copies is looked at."""
+
+TRY_SECONDS = 0.5
+"""So long somebody waits who was not served, before trying again."""
 
 PAGE = 20
 VIOLATIONS_SHOWN_MAX = 20
@@ -89,6 +94,7 @@ class Attack:
         self.rng = random.Random(seed)
         self._excused = excused
         self._diary_path = directory / "diary.jsonl"
+        self._tries = itertools.count()
         self.diary = Diary()
         self.diary.requests = _Shared(target.requests)
         system = target.system
@@ -116,15 +122,30 @@ class Attack:
         with self.load.portion(portion):
             fault()
 
-    def work_undisturbed(self, portion: int) -> None:
+    def wait_served(self) -> None:
+        """Until an upload is acknowledged again."""
+        session = requests.Session()
+        end = time.monotonic() + RECOVERY_SECONDS
+        while True:
+            name = f"{self.seed} {next(self._tries)} {uuid.uuid4().hex}.txt"
+            request = self.people[0].upload(session, name.encode(), name)
+            if request.outcome is Outcome.ACK:
+                return
+            assert time.monotonic() < end, f"{self.seed}: not recovered: {request}"
+            time.sleep(TRY_SECONDS)
+
+    def work_undisturbed(self, portion: int) -> float:
         """All is well again: within a minute every request of a ``portion`` has a definite answer, without any help.
 
         A busy machine may take longer than a call's deadline once; a system that has not recovered always does.
+        Returns for how many seconds there were requests without a definite answer: 0.0 when every one had it at once.
         """
         self.target.system.wait_ready(RECOVERY_SECONDS)
-        end = time.monotonic() + RECOVERY_SECONDS
+        begun = last = time.monotonic()
         while uncertain := [r for r in self.load.complete(portion) if r.outcome is Outcome.UNKNOWN]:
-            assert time.monotonic() < end, f"{self.seed}: not recovered: {uncertain[:3]}"
+            last = max(request.ended for request in uncertain)
+            assert last < begun + RECOVERY_SECONDS, f"{self.seed}: not recovered: {uncertain[:3]}"
+        return last - begun
 
     def assert_nothing_lost(self) -> None:
         """Wait for quiet and compare everything with everything."""
@@ -133,6 +154,7 @@ class Attack:
         self._wait_for_listeners()
         found = self.violations()
         if found:
+            self._diary_path.parent.mkdir(parents=True, exist_ok=True)
             self.diary.write(self._diary_path)
             shown = "\n".join(found[:VIOLATIONS_SHOWN_MAX])
             raise AssertionError(f"{len(found)} violations, seed {self.seed}, diary {self._diary_path}:\n{shown}")

@@ -70,8 +70,8 @@ class Diary:
         return iter(self.requests)
 
     def count(self, outcome: Outcome) -> int:
-        """How many requests have that outcome."""
-        return sum(request.outcome is outcome for request in self.requests if request.ended < float("inf"))
+        """How many requests have that outcome, of those that reached anybody."""
+        return sum(r.outcome is outcome for r in self.requests if r.ended < float("inf") and not r.never_left)
 
     def write(self, path: Path) -> None:
         """One JSON object a line, for whoever looks into a failed run."""

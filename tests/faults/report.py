@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,7 +18,11 @@ Key = tuple[str, str, int]
 
 @dataclass
 class Result:
-    """One attack: a fault on a database with a seed. ``violations`` are sentences, none when all is well."""
+    """One attack: a fault on a database with a seed. ``violations`` are sentences, none when all is well.
+
+    ``recovery`` are the seconds from the end of the fault until an upload was acknowledged and every part answered,
+    ``uncertain`` those after that in which requests still had no definite answer.
+    """
 
     fault: str
     database: str
@@ -26,6 +31,7 @@ class Result:
     rejected: int = 0
     unknown: int = 0
     recovery: float = 0.0
+    uncertain: float = 0.0
     seconds: float = 0.0
     violations: list[str] = field(default_factory=list)
 
@@ -49,10 +55,21 @@ def load(path: Path) -> dict[Key, Result]:
 
 
 def append(path: Path, result: Result) -> None:
-    """Keep it."""
+    """Keep it; several processes may do so at the same time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         file.write(json.dumps(dataclasses.asdict(result)) + "\n")
+
+
+def line(result: Result) -> str:
+    """For whoever watches."""
+    counts = f"{result.acknowledged} acknowledged, {result.rejected} rejected, {result.unknown} unknown"
+    times = f"{result.seconds:.0f} s, well after {result.recovery + result.uncertain:.1f} s"
+    said = f"{result.fault} {result.database} {result.seed}: {counts}, {times}: "
+    if not result.violations:
+        return said + "well"
+    return said + "\n  ".join([f"VIOLATED, repeat with: {result.command}", *result.violations])
 
 
 def table(results: Iterable[Result]) -> str:
@@ -62,8 +79,8 @@ def table(results: Iterable[Result]) -> str:
     for result in everything:
         rows.setdefault((result.fault, result.database), []).append(result)
     lines = [
-        "| fault | database | seeds | acknowledged | rejected | unknown | violations | recovery, s |",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| fault | database | seeds | acknowledged | rejected | unknown | violations | recovery, s | uncertain, s |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for (fault, database), group in rows.items():
         seeds = ", ".join(str(result.seed) for result in sorted(group, key=lambda r: r.seed))
@@ -81,4 +98,6 @@ def _figures(group: list[Result]) -> str:
 
     violations = sum(len(result.violations) for result in group)
     slowest = max((result.recovery for result in group), default=0.0)
-    return f"{total('acknowledged')} | {total('rejected')} | {total('unknown')} | {violations} | {slowest:.1f}"
+    uncertain = max((result.uncertain for result in group), default=0.0)
+    counts = f"{total('acknowledged')} | {total('rejected')} | {total('unknown')} | {violations}"
+    return f"{counts} | {slowest:.1f} | {uncertain:.1f}"

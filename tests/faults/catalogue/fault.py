@@ -76,7 +76,7 @@ class Fault:
                 begun = time.monotonic()
                 struck.found += self.look(place, attack)
                 eventlet.sleep(max(0.0, begun + self.hold_seconds - time.monotonic()))  # how long it lasts is the fault
-            struck.recovery = max(struck.recovery, recovered(place.target))
+            struck.healed(attack)
 
         for _ in range(self.times):
             attack.strike(happen, PORTION)
@@ -94,14 +94,14 @@ class Fault:
 
 @dataclass
 class Struck:
-    """What was seen while a fault lasted, and how many seconds passed until every part answered again."""
+    """What was seen while a fault lasted, and the most seconds that passed after it until all was well again."""
 
     found: list[str] = field(default_factory=list)
     recovery: float = 0.0
 
-
-def recovered(target: Target) -> float:
-    """Seconds until every part answers."""
-    begun = time.monotonic()
-    target.system.wait_ready(RECOVERY_SECONDS)
-    return time.monotonic() - begun
+    def healed(self, attack: Attack) -> None:
+        """The fault is over this moment: wait until an upload is acknowledged and every part answers."""
+        begun = time.monotonic()
+        attack.wait_served()
+        attack.target.system.wait_ready(RECOVERY_SECONDS)
+        self.recovery = max(self.recovery, time.monotonic() - begun)

@@ -13,7 +13,7 @@ import uuid
 import requests
 
 from tests.faults.attack import LOOK_SECONDS, RECOVERY_SECONDS, Attack, Target
-from tests.faults.catalogue.fault import Fault, Place, Struck, recovered
+from tests.faults.catalogue.fault import Fault, Place, Struck
 from tests.faults.diary import Outcome, Request
 from tests.support.strace import Strace
 from tests.support.waiting import wait_until
@@ -80,7 +80,7 @@ class Sweep(Fault):
         if self._service == "gateway":
             target.uploads_killed += request.sha256 is not None
         wait_until(lambda: target.system.pid_of(self._service), RECOVERY_SECONDS, LOOK_SECONDS)
-        struck.recovery = max(struck.recovery, recovered(target))
+        struck.healed(attack)
         for _ in range(REPEATS_MAX):
             if request.outcome is not Outcome.UNKNOWN:
                 return True
