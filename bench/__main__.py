@@ -22,6 +22,7 @@ from bench.history import history
 from bench.large import large_files
 from bench.live import notifications
 from bench.many import CATCH_UP_SECONDS, fill, fill_monolith, many_files
+from bench.onebox import one_box
 from bench.parts import memory, starts
 from bench.programs import docsave, running_monolith, running_nginx
 from bench.rounds import ROUNDS, SECONDS, Row
@@ -31,7 +32,9 @@ from tests.support.system import running_system
 from tests.support.waiting import wait_until
 
 RESULTS = ROOT / "bench" / "RESULTS.md"
-PARTS = ("small", "large", "live", "backup", "many", "start", "history")
+PARTS = ("small", "large", "live", "backup", "many", "start", "history", "onebox")
+ALONE = {"start", "history", "onebox"}
+"""Those that start the programs they need themselves."""
 
 
 def main() -> None:
@@ -47,12 +50,14 @@ def main() -> None:
 
 def _rows(directory: Path, parts: tuple[str, ...] | list[str]) -> Iterator[Row]:
     with contextlib.ExitStack() as stack:
-        if set(parts) - {"start", "history"}:
+        if set(parts) - ALONE:
             yield from _beside(stack, directory, parts)
     if "start" in parts:
         yield from starts(directory / "start")
     if "history" in parts:
         yield from history(directory / "history")
+    if "onebox" in parts:
+        yield from one_box(directory / "onebox")
 
 
 def _beside(stack: contextlib.ExitStack, directory: Path, parts: tuple[str, ...] | list[str]) -> Iterator[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from bench.cost import megabytes
 from bench.programs import SERVICES, Server, running_monolith, with_children
 from bench.rounds import ROUNDS, Row, at_most, median
 from tests.support.system import System
@@ -35,13 +36,9 @@ def memory(system: System, theirs: Server) -> Row:
     parts = dict.fromkeys((*SERVICES, "broker"), 0.0)
     for pid, name in system.processes().items():
         if name in parts:
-            parts[name] += _megabytes(pid)
+            parts[name] += megabytes([pid])
     each = ", ".join(f"{name} {size:.0f}" for name, size in sorted(parts.items()))
-    other = sum(_megabytes(pid) for each in theirs.pids for pid in with_children(each))
+    other = sum(megabytes(with_children(each)) for each in theirs.pids)
     return Row(
         "memory of all parts after the loads", "", f"{sum(parts.values()):.0f} MB ({each}); monolith {other:.0f} MB"
     )
-
-
-def _megabytes(pid: int) -> float:
-    return int(Path(f"/proc/{pid}/smaps_rollup").read_text().partition("Pss:")[2].split()[0]) / 1000

@@ -41,6 +41,10 @@ class Broker:
         # Containers of the test's own process must not meet pooled connections to the node that was killed.
         kombu.pools.reset()
 
+    def pids(self) -> list[int]:
+        """The process ids of the programs that were started; what descends from them is not among them."""
+        return [program.process.pid for program in (self._server, self._epmd) if program is not None]
+
     def kill(self) -> None:
         """End the node as a crash would."""
         if self._server is not None:

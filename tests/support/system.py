@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 from docsave_services.runtime import processes
 from docsave_services.runtime.announce import is_ready
@@ -33,6 +34,7 @@ class System:
     """
 
     admin_login = "admin"
+    command: ClassVar[list[str]] = RUN
 
     def __init__(self, directory: Path, env: Mapping[str, str] | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -70,7 +72,7 @@ class System:
     def start(self) -> None:
         """Start it, without waiting."""
         inherited = {name: "" for name in os.environ if name.startswith("DOCSAVE_") and name not in self.env}
-        self._program = Program(RUN, self.log, {**inherited, **self.env})
+        self._program = Program(self.command, self.log, {**inherited, **self.env})
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
         """Wait until every part answers."""
@@ -84,6 +86,12 @@ class System:
             wait_until(ready, seconds, interval=0.3)
         except AssertionError as exc:
             raise AssertionError(f"not ready after {seconds} s: {self._readiness()}") from exc
+
+    @property
+    def front_pid(self) -> int:
+        """Process id of the process in front, which all others descend from."""
+        assert self._program is not None
+        return self._program.process.pid
 
     def pid_of(self, service: str) -> int:
         """Process id of a service, such as ``files``, of ``broker`` or of ``epmd``."""
@@ -111,8 +119,7 @@ class System:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process in front, as Ctrl-C or a service manager does."""
-        assert self._program is not None
-        os.kill(self._program.process.pid, number)
+        os.kill(self.front_pid, number)
 
     def wait_ended(self, seconds: float = STOP_LIMIT_SECONDS) -> int:
         """The exit status, once the process in front has ended."""
