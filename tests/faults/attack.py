@@ -93,6 +93,7 @@ class Attack:
         self.seed = seed
         self.rng = random.Random(seed)
         self._excused = excused
+        self._may_expire = 401 in excused
         self._diary_path = directory / "diary.jsonl"
         self._tries = itertools.count()
         self.diary = Diary()
@@ -109,10 +110,11 @@ class Attack:
         url = self.target.system.socket_url
         since = str(journal[-1]["cursor"]) if journal else "0"
         ann, bob = self.people
+        expire = self._may_expire
         listeners = {
-            "ann": Listener(url, "User_connect", ann.token, since),
-            "bob": Listener(url, "User_connect", bob.token, since, "polling"),
-            "admin": Listener(url, "Admin_connect", self._admin.token, since),
+            "ann": Listener(url, "User_connect", ann.token, since, may_expire=expire),
+            "bob": Listener(url, "User_connect", bob.token, since, "polling", expire),
+            "admin": Listener(url, "Admin_connect", self._admin.token, since, may_expire=expire),
         }
         wait_until(lambda: all(one.connections for one in listeners.values()), 30)
         return listeners

@@ -84,15 +84,15 @@ def table(results: Iterable[Result]) -> str:
     ]
     for (fault, database), group in rows.items():
         seeds = ", ".join(str(result.seed) for result in sorted(group, key=lambda r: r.seed))
-        lines.append(f"| {fault} | {database} | {seeds} | {_figures(group)} |")
-    lines.append(f"| all | | {len(everything)} runs | {_figures(everything)} |")
+        lines.append(f"| {fault} | {database} | {seeds} | {figures(group)} |")
+    lines.append(f"| all | | {len(everything)} runs | {figures(everything)} |")
     failed = [result for result in everything if result.violations]
     for result in failed:
         lines += ["", f"`{result.command}`", *(f"- {violation}" for violation in result.violations[:10])]
     return "\n".join(lines) + "\n"
 
 
-def _figures(group: list[Result]) -> str:
+def figures(group: list[Result]) -> str:
     def total(name: str) -> Any:
         return sum(getattr(result, name) for result in group)
 
