@@ -119,7 +119,7 @@ def check_diary(requests: Sequence[Request], user_ids: set[int], journal: Sequen
             found.append(f"nobody asked for event {events[0]['event_id']}, or it was refused: {effect}")
     for request in acknowledged:
         found += _check_acknowledged(request, effects.get(_cause_of(request), []))
-    return found + _check_order(acknowledged, effects)
+    return found + _check_order(acknowledged, requests, effects)
 
 
 def _cause_of(request: Request) -> Any:
@@ -152,13 +152,19 @@ def _check_acknowledged(request: Request, events: Sequence[Event]) -> list[str]:
     return []
 
 
-def _check_order(acknowledged: Sequence[Request], effects: Mapping[Any, Sequence[Event]]) -> list[str]:
-    """What was acknowledged before another request began comes before it in the journal."""
+def _check_order(
+    acknowledged: Sequence[Request], requests: Sequence[Request], effects: Mapping[Any, Sequence[Event]]
+) -> list[str]:
+    """What was acknowledged before another request began comes before it in the journal.
+
+    A repeated request began when it was first sent: that one may have had the effect and lost its answer.
+    """
+    first = {_cause_of(request): request.began for request in sorted(requests, key=lambda r: r.began, reverse=True)}
     placed = [(r, effects[_cause_of(r)][0]["event_id"]) for r in acknowledged if effects.get(_cause_of(r))]
     ended = sorted((request.ended, event_id) for request, event_id in placed)
     found, highest, index = [], 0, 0
-    for request, event_id in sorted(placed, key=lambda pair: pair[0].began):
-        while index < len(ended) and ended[index][0] < request.began:
+    for began, event_id in sorted((first[_cause_of(request)], event_id) for request, event_id in placed):
+        while index < len(ended) and ended[index][0] < began:
             highest = max(highest, ended[index][1])
             index += 1
         if event_id < highest:

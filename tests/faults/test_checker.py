@@ -212,6 +212,20 @@ def test_wrong_answers_are_named(outcome: Outcome, status: int, doomed: bool, pr
     assert problem in said
 
 
+def _event(number: int, **more: Any) -> dict[str, Any]:
+    return {"event_id": number, "id": number, "type": "File_create", "user_id": 1, "by": 1, **more}
+
+
+@pytest.mark.parametrize(("first_try", "violations"), [(0.0, 0), (None, 1)])
+def test_a_repetition_began_with_the_first_try(first_try: float | None, violations: int) -> None:
+    """What an unanswered first try did comes in the journal before what was acknowledged between it and the second."""
+    other = Request("upload", 1, sha256="b", began=1.0, ended=2.0, outcome=Outcome.ACK)
+    repeated = Request("upload", 1, sha256="a", began=3.0, ended=4.0, outcome=Outcome.ACK)
+    tries = [] if first_try is None else [Request("upload", 1, sha256="a", began=first_try, ended=0.5)]
+    journal = [_event(1, sha256="a", name=None), _event(2, sha256="b", name=None)]
+    assert len(checker.check_diary([*tries, other, repeated], {1}, journal)) == violations
+
+
 def test_seed_repeats_the_contents() -> None:
     """The same seed gives the same contents, and no content comes twice."""
     person = Person.__new__(Person)  # nobody is asked for anything
