@@ -38,18 +38,23 @@ def main(arguments: Sequence[str]) -> int:
     deadline = time.monotonic() + asked.minutes * 60
     signal.signal(signal.SIGTERM, _end)
     if asked.claims is not None:
-        return _take_turns(path, deadline, asked.claims, left)
+        with contextlib.suppress(KeyboardInterrupt):
+            _take_turns(path, deadline, asked.claims, left)
+        return 0
     print(f"{len(tasks)} attacks, {len(tasks) - len(left)} of them finished before", flush=True)
-    with tempfile.TemporaryDirectory(prefix="docsave-claims-") as claims, _others(asked.jobs - 1, arguments, claims):
+    with (
+        contextlib.suppress(KeyboardInterrupt),  # what is finished is shown
+        tempfile.TemporaryDirectory(prefix="docsave-claims-") as claims,
+        _others(asked.jobs - 1, arguments, claims),
+    ):
         _take_turns(path, deadline, Path(claims), left)
     return _conclude(path, {key_of(task) for task in tasks})
 
 
-def _take_turns(path: Path, deadline: float, claims: Path, tasks: Sequence[Task]) -> int:
+def _take_turns(path: Path, deadline: float, claims: Path, tasks: Sequence[Task]) -> None:
     """Make those of ``tasks`` that no other process makes."""
     with Campaign(path, deadline, claims, tell=functools.partial(print, flush=True)) as campaign:
         campaign.run(tasks)
-    return 0
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tests.faults import report
 from tests.faults.catalogue import ALL
@@ -15,9 +15,9 @@ from tests.faults.catalogue.fault import Fault
 from tests.faults.report import Result
 
 HEAD = [
-    "| what happens | faults | attacks | seeds | acknowledged | rejected | unknown | violations | recovery, s "
+    "| FAULT | what happens | attacks | seeds | acknowledged | rejected | unknown | violations | recovery, s "
     "| uncertain, s |",
-    "| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    "| --- | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
 ]
 
 
@@ -26,16 +26,23 @@ def summary(results: Iterable[Result]) -> str:
     known = [result for result in results if result.fault in ALL]
     lines = list(HEAD)
     for kind, faults in itertools.groupby(ALL.values(), type):
-        names = {fault.name for fault in faults}
+        names = [fault.name for fault in faults]
         of_kind = [result for result in known if result.fault in names]
-        lines.append(f"| {_said(kind)} | {len(names)} | {_figures(of_kind)} |")
-    lines.append(f"| **all** | {len(ALL)} | {_figures(known)} |")
+        lines.append(f"| {_pattern(names)} | {_said(kind)} | {_figures(of_kind)} |")
+    lines.append(f"| `*` | all of these {len(ALL)} | {_figures(known)} |")
     return "\n".join(lines) + "\n"
 
 
+def _pattern(names: Sequence[str]) -> str:
+    """What to say in FAULT, and for how many faults it stands."""
+    words = itertools.groupby(sorted(names), lambda name: name.split("-")[0])
+    patterns = [(group[0] if len(group) == 1 else f"{word}-*") for word, each in words if (group := list(each))]
+    return f"`{','.join(patterns)}`" + (f" ({len(names)})" if len(names) > 1 else "")
+
+
 def _said(kind: type[Fault]) -> str:
-    """The first sentence of its docstring, or what comes before a colon and a semicolon."""
-    return f"`{kind.__module__.rpartition('.')[2]}`: {(kind.__doc__ or '').split('.')[0].split(';')[0].strip()}"
+    """The first part of its docstring."""
+    return (kind.__doc__ or "").split(".")[0].split(";")[0].replace("``", "`").replace("\n    ", " ").strip()
 
 
 def _figures(results: list[Result]) -> str:

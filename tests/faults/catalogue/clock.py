@@ -12,7 +12,7 @@ TEN_YEARS = 10 * 365 * 86400
 
 
 class Moved(Fault):
-    """What the service reads as the time of day is off by ``seconds``. The gateway then refuses tokens as expired."""
+    """One service's time of day is off by an hour or ten years. The gateway then refuses tokens as expired."""
 
     stage = "clocks"
     excused: ClassVar[frozenset[int]] = frozenset({401, 429})

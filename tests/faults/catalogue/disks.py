@@ -96,7 +96,7 @@ class ReadOnly(Fault):
 
 
 class Failing(Fault):
-    """Some system calls of one service fail with EIO: ``when`` is strace's, counted for each thread."""
+    """Some fsyncs, writes or reads of one service fail with EIO; ``when`` is strace's, counted for each thread."""
 
     hold_seconds = 12.0
 

@@ -51,7 +51,7 @@ PACKETS = st.sampled_from(["0", "1", "2probe", "3", "40", "40/other,", "41", '42
 
 
 class Fuzz(Fault):
-    """``EXAMPLES`` inputs of each kind; nothing may end a process, be answered 500 or leave a trace."""
+    """Made up requests, packets and calls; none may end a process, be answered 500 or leave a trace."""
 
     EXAMPLES = 150
 

@@ -32,7 +32,7 @@ CALLS = {
 
 
 class Sweep(Fault):
-    """Kills ``service`` at every call of ``kind`` while it takes part in ``act``: upload, update, delete."""
+    """kill -9 of a service at each write, each fsync, each rename or each send of one upload, update or deletion."""
 
     stage = "one thread"
 
