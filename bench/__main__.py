@@ -19,6 +19,7 @@ from pathlib import Path
 
 from bench.copies import backup, behind
 from bench.history import history
+from bench.killed import killed
 from bench.large import large_files
 from bench.live import notifications
 from bench.many import CATCH_UP_SECONDS, fill, fill_monolith, many_files
@@ -32,8 +33,8 @@ from tests.support.system import running_system
 from tests.support.waiting import wait_until
 
 RESULTS = ROOT / "bench" / "RESULTS.md"
-PARTS = ("small", "large", "live", "backup", "many", "start", "history", "onebox")
-ALONE = {"start", "history", "onebox"}
+PARTS = ("small", "large", "live", "backup", "many", "start", "history", "onebox", "killed")
+ALONE = {"start", "history", "onebox", "killed"}
 """Those that start the programs they need themselves."""
 
 
@@ -58,6 +59,8 @@ def _rows(directory: Path, parts: tuple[str, ...] | list[str]) -> Iterator[Row]:
         yield from history(directory / "history")
     if "onebox" in parts:
         yield from one_box(directory / "onebox")
+    if "killed" in parts:
+        yield from killed(directory / "killed")
 
 
 def _beside(stack: contextlib.ExitStack, directory: Path, parts: tuple[str, ...] | list[str]) -> Iterator[Row]:
