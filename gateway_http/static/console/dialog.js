@@ -64,7 +64,7 @@ export function showDialog(title, ...content) {
  * what `submit` gave, null when the person gave up.
  *
  * A field is {name, label, type?, value?, help?, options?: [[value, label]], required?, autocomplete?, ...attributes};
- * type may also be "select" or "checks", whose value is a list.
+ * type may also be "select", "lines" for a text of several, or "checks", whose value is a list.
  */
 export function formDialog(title, described, action, submit, options = {}) {
   return new Promise((resolve) => {
@@ -73,7 +73,7 @@ export function formDialog(title, described, action, submit, options = {}) {
       result = await submit(values);
       dialog.close();
     }, options.closable === false ? null : () => dialog.close());
-    form.querySelector("input, select").setAttribute("autofocus", ""); // else the button that closes would have the focus
+    form.querySelector("input, select, textarea").setAttribute("autofocus", ""); // else the button that closes would have the focus
     const content = options.text ? h("div", {}, h("p", {}, options.text), form) : form;
     const dialog = openDialog(title, content, { ...options, onclose: () => resolve(result) });
   });
@@ -131,10 +131,11 @@ function controlOf({ name, label, type = "text", value = "", help, options, requ
   const hint = h("span", { id: described, class: "help" }, help ?? "");
   const shared = { id, name, required, "aria-describedby": described, ...attributes };
   if (type === "checks") return checksOf(name, label, value, options, hint);
-  const input =
-    type === "select"
-      ? h("select", shared, options.map(([key, text]) => h("option", { value: key, selected: key === value }, text)))
-      : h("input", { type, ...shared });
+  const make = {
+    select: () => h("select", shared, options.map(([key, text]) => h("option", { value: key, selected: key === value }, text))),
+    lines: () => h("textarea", { rows: 5, ...shared }),
+  };
+  const input = make[type]?.() ?? h("input", { type, ...shared });
   if (type !== "select") input.value = value;
   return {
     name,

@@ -8,6 +8,7 @@ import { subfolders } from "./file_list.js";
 import { FileTable } from "./file_table.js";
 import { showHistory } from "./history.js";
 import { t, tn } from "./i18n.js";
+import { labelsText, parsedLabels } from "./labels.js";
 import { droppedFiles } from "./upload.js";
 
 const SEARCH_MILLISECONDS = 250;
@@ -187,6 +188,7 @@ function actionsOf(app, file) {
   return [
     [t("files.download"), () => attempt(() => app.api.download(`/files/${file.id}/content`))],
     [t("files.rename"), () => rename(app, file)],
+    [t("files.labels"), () => relabel(app, file)],
     [t("files.history"), () => showHistory(app, file)],
     [t("files.trash"), () => attempt(() => moveToTrash(app, file)), { class: "danger" }],
   ];
@@ -200,6 +202,14 @@ async function rename(app, file) {
   ];
   await formDialog(t("files.rename_title", { name: file.name }), fields, t("save"), (values) =>
     app.api.patch(`/files/${file.id}`, values, { "If-Match": `"v${file.version}"` }),
+  );
+}
+
+/** Guarded likewise: the server replaces all labels, and somebody may have added one. */
+async function relabel(app, file) {
+  const field = { name: "labels", label: t("files.labels"), type: "lines", value: labelsText(file.labels), help: t("files.labels_help") };
+  await formDialog(t("files.labels_title", { name: file.name }), [field], t("save"), ({ labels }) =>
+    app.api.patch(`/files/${file.id}`, { labels: parsedLabels(labels) }, { "If-Match": `"v${file.version}"` }),
   );
 }
 

@@ -59,6 +59,9 @@ export default {
   "files.download": "Download",
   "files.rename": "Rename or move",
   "files.rename_title": "Rename or move {name}",
+  "files.labels": "Labels",
+  "files.labels_title": "Labels of {name}",
+  "files.labels_help": "One a line, such as crm.deal = 42.",
   "files.history": "History",
   "files.trash": "Move to trash",
 

@@ -59,6 +59,9 @@ export default {
   "files.download": "Télécharger",
   "files.rename": "Renommer ou déplacer",
   "files.rename_title": "Renommer ou déplacer {name}",
+  "files.labels": "Étiquettes",
+  "files.labels_title": "Étiquettes de {name}",
+  "files.labels_help": "Une par ligne, par exemple crm.deal = 42.",
   "files.history": "Historique",
   "files.trash": "Mettre à la corbeille",
 

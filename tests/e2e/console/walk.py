@@ -176,6 +176,30 @@ def a_rename_is_seen_at_the_other_desk(walk: Walk) -> None:
 
 
 @step
+def labels_are_changed_and_seen_at_the_other_desk(walk: Walk) -> None:
+    """One a line; a name that cannot be is refused in the form, beside the field; without lines there are none."""
+    page = walk.anna.page
+    walk.anna.choose("y.bin", "Labels")
+    field = page.get_by_role("dialog").get_by_label("Labels", exact=True)
+    expect(field).to_be_focused()
+    with walk.house.trouble():
+        field.fill("not a name = 1")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("dialog")).to_contain_text("must be named with")
+    field.fill("crm.deal = 42\nurgent")
+    page.get_by_role("button", name="Save").click()
+    expect(walk.again.row("y.bin").locator(".label")).to_have_text(["crm.deal = 42", "urgent"])
+    (file,) = walk.program.documents(q="y.bin")
+    assert file["labels"] == {"crm.deal": "42", "urgent": ""}
+    walk.anna.choose("y.bin", "Labels")
+    expect(field).to_have_value("crm.deal = 42\nurgent")
+    field.fill("")
+    page.get_by_role("button", name="Save").click()
+    expect(walk.again.row("y.bin").locator(".label")).to_have_count(0)
+    walk.anna.must_not_stumble()
+
+
+@step
 def a_search_and_an_order_find_what_one_looks_for(walk: Walk) -> None:
     """By a part of the name, in all folders; the largest first."""
     page = walk.anna.page

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { FileList, subfolders } from "./file_list.js";
 import { bytes, folded, parsedBytes, percent } from "./format.js";
 import { preferredLanguage } from "./i18n.js";
+import { labelsText, parsedLabels } from "./labels.js";
 import en from "./words_en.js";
 import fr from "./words_fr.js";
 
@@ -54,6 +55,14 @@ test("sizes are short and in the reader's language", () => {
   assert.equal(bytes(999_950, "en"), "1 MB");
   assert.equal(bytes(5_368_709_120, "en"), "5.4 GB");
   assert.equal(bytes(1_500_000, "fr").replace(/\s/g, " "), "1,5 Mo");
+});
+
+test("labels are typed one a line, and come back as they were", () => {
+  assert.deepEqual(parsedLabels("crm.deal=42\n\n  urgent \nwhere = a = b"), { "crm.deal": "42", urgent: "", where: "a = b" });
+  assert.deepEqual(parsedLabels(" \n"), {});
+  const labels = { "crm.deal": "42", urgent: "", where: " a = b " };
+  assert.deepEqual(parsedLabels(labelsText(labels)), labels);
+  assert.equal(labelsText(undefined), "");
 });
 
 test("a size can be typed in both languages", () => {
