@@ -25,7 +25,7 @@ LOOKS = 20
 
 
 class Full(Fault):
-    """The 64 MiB disk is full to the last byte."""
+    """The 64 MiB disk below the blobs or below the backup is full to the last byte."""
 
     stage = "small disks"
     hold_seconds = 10.0
@@ -36,13 +36,7 @@ class Full(Fault):
 
     def inject(self, place: Place) -> None:
         place.target.excuse_uploads_in_progress()
-        filler = self._filler(place)
-        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(2**16))
-        with contextlib.suppress(OSError), filler.open("ab", buffering=0) as file:
-            while True:
-                file.write(bytes(512))
+        fill(self._filler(place))
 
     def heal(self, place: Place) -> None:
         self._filler(place).unlink(missing_ok=True)
@@ -51,6 +45,31 @@ class Full(Fault):
         assert place.backup_disk is not None
         where = place.backup_disk if self._what == "backup" else place.target.system.data_dir / "blobs"
         return where / "filler"
+
+
+class AllFull(Fault):
+    """The one disk that everything but the backup lies on is full: blobs, broker, SQLite where it is used."""
+
+    stage = "one disk"
+    hold_seconds = 20.0
+
+    def __init__(self) -> None:
+        super().__init__("disk-full-data")
+
+    def inject(self, place: Place) -> None:
+        place.target.excuse_uploads_in_progress()
+        fill(place.target.system.data_dir / "filler")
+
+    def heal(self, place: Place) -> None:
+        (place.target.system.data_dir / "filler").unlink(missing_ok=True)
+
+
+def fill(filler: Path) -> None:
+    """Take all that is left of a disk."""
+    for size in (2**20, 512):
+        with contextlib.suppress(OSError), filler.open("ab", buffering=0) as file:
+            while True:
+                file.write(bytes(size))
 
 
 class Gone(Fault):
@@ -146,6 +165,7 @@ def _read_often(attack: Attack) -> Iterator[float]:
 FAULTS: list[Fault] = [
     Full("blobs"),
     Full("backup"),
+    AllFull(),
     Gone(),
     ReadOnly(),
     *(

@@ -17,6 +17,9 @@ from tests.support.rabbitmq import Broker
 from tests.support.system import running_system
 
 SMALL_DISK_BYTES = 64 * 2**20
+DATA_DISK_BYTES = 512 * 2**20
+"""Below a whole data directory; the broker raises its alarm when less than 50 MB are free."""
+
 CLOCK_DIRECTORY = Path(__file__).resolve().parents[2] / "support" / "shifted_clock"
 
 
@@ -26,6 +29,7 @@ class Wanted:
 
     lines: bool = False
     disks: bool = False
+    data_disk: bool = False
     env: tuple[tuple[str, str], ...] = ()
     clocks: bool = False
 
@@ -34,6 +38,7 @@ STAGES = {
     "plain": Wanted(),
     "lines": Wanted(lines=True),
     "small disks": Wanted(disks=True),
+    "one disk": Wanted(data_disk=True),
     "one thread": Wanted(env=(("EVENTLET_THREADPOOL_SIZE", "1"),)),
     "clocks": Wanted(clocks=True),
 }
@@ -62,6 +67,9 @@ def open_stage(name: str, database: str, directory: Path, server: Callable[[], M
         system_directory = directory / "system"
         if wanted.disks:
             place.backup_disk = stack.enter_context(_disks(directory, system_directory))
+        if wanted.data_disk:
+            stack.enter_context(_disk(system_directory / "data", DATA_DISK_BYTES))
+            (system_directory / "data").chmod(0o700)
         system = stack.enter_context(running_system(system_directory, **env))
         place.target = Target(system, direct)
         yield place
@@ -78,16 +86,22 @@ def _proxied(stack: contextlib.ExitStack, uri: str) -> tuple[CuttingProxy, str]:
 def _disks(directory: Path, system: Path) -> Iterator[Path]:
     """64 MiB for the blobs, and as much for the backup, whose disk can be taken away from its directory."""
     blobs, backups, disk = system / "data" / "blobs", system / "backups", directory / "disk"
-    for each in (blobs, backups, disk):
-        each.mkdir(parents=True)
-    (system / "data").chmod(0o700)
-    with contextlib.ExitStack() as stack:
-        for each in (blobs, disk):
-            run("mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_BYTES}", "docsave-fault", str(each))
-            stack.callback(subprocess.run, ["umount", "-l", str(each)], check=False)
+    backups.mkdir(parents=True)
+    with _disk(blobs, SMALL_DISK_BYTES), _disk(disk, SMALL_DISK_BYTES), contextlib.ExitStack() as stack:
+        (system / "data").chmod(0o700)
         run("mount", "--bind", str(disk), str(backups))
         stack.callback(subprocess.run, ["umount", "-l", str(backups)], check=False, capture_output=True)
         yield disk
+
+
+@contextlib.contextmanager
+def _disk(directory: Path, size: int) -> Iterator[None]:
+    directory.mkdir(parents=True)
+    run("mount", "-t", "tmpfs", "-o", f"size={size}", "docsave-fault", str(directory))
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(directory)], check=False, timeout=60)
 
 
 def clock_environment(directory: Path) -> dict[str, str]:
