@@ -26,15 +26,19 @@ from gateway_http.limits import JSON_BYTES_MAX
 from gateway_http.problem import error_of, problem_response
 from gateway_http.request import GatewayRequest
 from gateway_http.responses import json_response
+from gateway_http.schemas import Strict
 from gateway_http.server import GatewayServer
 from gateway_http.tickets import has_ticket, holder_of_ticket
+
+_READING = ("GET", "HEAD")
 
 
 class HttpRoute(Entrypoint):
     """Runs a method for requests of ``method`` and ``url``; every failure becomes a problem.
 
     First who asks (401), then whether ``body`` or ``query`` is what the route takes (400, 415, 422), then whether the
-    caller may do that (403): the order of CONTRACT, section 8. The method gets the ``GatewayRequest``, what was read
+    caller may do that (403): the order of CONTRACT, section 8. A change without a ``query`` takes no field at all:
+    ``?version=3`` would else be taken for heard. The method gets the ``GatewayRequest``, what was read
     of body or query, and the URL's values; it returns a ``Response`` or what becomes JSON, or defers either. After one
     that ``revokes`` something, this process knows of it before it answers. A ``repeatable`` one honours
     ``Idempotency-Key``. One that ``takes_tickets`` may be asked with a download ticket instead of a header.
@@ -65,6 +69,11 @@ class HttpRoute(Entrypoint):
         self.takes_tickets = takes_tickets
         self.body_bytes_max = body_bytes_max
         super().__init__(expected_exceptions=(DocsaveError, HTTPException), **kwargs)
+
+    @property
+    def takes_no_query(self) -> bool:
+        """Whether any field of a query is one too many."""
+        return self.query is None and self.method not in _READING
 
     def get_url_rule(self) -> Rule:
         """What the server's URL map needs to know."""
@@ -104,7 +113,11 @@ class HttpRoute(Entrypoint):
         if self.repeatable:
             request.idempotency_key = key_in(request.environ)
         inputs = [] if self.body is None else [request.json_as(self.body, self.body_bytes_max)]
-        return inputs if self.query is None else [*inputs, request.query_as(self.query)]
+        if self.query is not None:
+            inputs.append(request.query_as(self.query))
+        elif self.takes_no_query:
+            request.query_as(Strict)
+        return inputs
 
     def _alone(self, request: GatewayRequest) -> AbstractContextManager[None]:
         """Beside no other request with the same key. Before the body is read: it need not be kept by two at once."""

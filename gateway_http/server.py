@@ -12,6 +12,7 @@ from typing import Any
 import eventlet
 from eventlet import wsgi
 from nameko.web.server import WebServer
+from werkzeug.exceptions import NotFound
 from werkzeug.routing import BaseConverter, Map
 
 from docsave_services.errors import Unavailable
@@ -34,16 +35,22 @@ from gateway_http.request_id import request_id_from
 
 _log = get_logger(__name__)
 
+NUMBER_MAX = 2**31 - 1
+
 _ADDRESS, _SOCKET, _STATE = range(3)
 
 
 class NumberConverter(BaseConverter):
-    """``<id:…>`` and ``<n:…>`` in a URL: a positive number of 64 bits; anything else is no path of ours (404)."""
+    """``<id:…>`` and ``<n:…>`` in a URL: a positive number of 32 bits with its sign, as the columns of ids and versions
+    are; anything else is no path of ours (404)."""
 
-    regex = "[1-9][0-9]{0,17}"
+    regex = "[1-9][0-9]{0,9}"
 
     def to_python(self, value: str) -> int:
-        return int(value)
+        number = int(value)
+        if number > NUMBER_MAX:
+            raise NotFound  # a ValidationError would be 405 where another method has the same path
+        return number
 
 
 class HexIdConverter(BaseConverter):

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from docsave_services.contracts import AuditAction, AuditEntry, AuditPage
 from docsave_services.db.account_models import ADDRESS_CHARACTERS, DETAIL_CHARACTERS, AuditRow
+from docsave_services.domain.ids import id_problem
 from docsave_services.errors import InvalidInput
 from docsave_services.times import now, to_text
 
@@ -69,8 +70,9 @@ def read(
         raise InvalidInput.for_field("limit", f"must be from 1 to {LIMIT_MAX}")
     if action is not None and action not in ACTIONS:
         raise InvalidInput.for_field("action", f"must be one of {', '.join(ACTIONS)}")
-    if user_id is not None and (isinstance(user_id, bool) or not isinstance(user_id, int)):
-        raise InvalidInput.for_field("user_id", "must be an id")
+    problem = id_problem(user_id) if user_id is not None else None
+    if problem:
+        raise InvalidInput.for_field("user_id", problem)
     query = select(AuditRow).order_by(AuditRow.id.desc()).limit(limit + 1)
     if after is not None:
         query = query.where(AuditRow.id < _place(after))

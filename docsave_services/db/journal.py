@@ -18,6 +18,7 @@ from docsave_services.contracts import CHANGES_LIMIT_MAX, ChangesPage, FileEvent
 from docsave_services.db.models import FileEventRow, JournalHeadRow
 from docsave_services.domain.change_filter import ChangeFilter
 from docsave_services.domain.cursor import Cursor
+from docsave_services.domain.ids import id_problem
 from docsave_services.errors import CursorExpired, InvalidInput
 from docsave_services.times import to_text
 
@@ -55,8 +56,11 @@ def read(
     The cursor moves past what is not wanted. A filtered page may be short, or empty, although ``more`` follows.
     Raises ``CursorExpired`` for a place of another journal or one that does not exist yet.
     """
-    if not 1 <= limit <= CHANGES_LIMIT_MAX:
+    if type(limit) is not int or not 1 <= limit <= CHANGES_LIMIT_MAX:
         raise InvalidInput.for_field("limit", f"must be from 1 to {CHANGES_LIMIT_MAX}")
+    problem = None if user_id is None else id_problem(user_id)
+    if problem:
+        raise InvalidInput.for_field("user_id", problem)
     newest = head(session)
     place = _place(since, newest)
     reader = select(FileEventRow).where(FileEventRow.event_id > place)

@@ -14,6 +14,8 @@ from docsave_services.db import journal
 from docsave_services.db.models import FileEventRow, FileRow
 from docsave_services.db.transactions import Transactions
 from docsave_services.domain.cursor import Cursor
+from docsave_services.domain.ids import id_problem
+from docsave_services.errors import InvalidInput
 from docsave_services.files.past import as_past_files, in_folder, newest_entries
 from docsave_services.files.places import PageQuery, page_end, page_start
 from docsave_services.files.rows import as_file
@@ -36,6 +38,9 @@ class CompareQuery(PageQuery):
 
 def compare(transactions: Transactions, query: CompareQuery) -> ComparedPage:
     """One page of files then and now, in the order of their ids."""
+    problem = None if query.file_id is None else id_problem(query.file_id)
+    if problem:
+        raise InvalidInput.for_field("file_id", problem)
     place, after = page_start(transactions, query)
     return transactions.read(lambda s: _page(s, query, place, after))
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from docsave_services.contracts import FolderPage
 from docsave_services.db.models import FileRow
 from docsave_services.domain.folders import ROOT, folder_problem
+from docsave_services.domain.ids import id_problem
 from docsave_services.errors import InvalidInput
 from docsave_services.files import list_cursor
 from docsave_services.files.filters import in_folder
@@ -53,6 +54,9 @@ def list_folders(session: Session, query: FolderQuery) -> FolderPage:
 
 
 def _check(query: FolderQuery) -> None:
+    problem = id_problem(query.user_id)
+    if problem:
+        raise InvalidInput.for_field("user_id", problem)
     if type(query.limit) is not int or not 1 <= query.limit <= FOLDERS_MAX:
         raise InvalidInput.for_field("limit", f"must be from 1 to {FOLDERS_MAX}")
     under: Any = query.under

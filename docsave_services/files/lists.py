@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from docsave_services.contracts import File, FilePage, StoredFile
 from docsave_services.db.models import FileRow
+from docsave_services.domain.ids import id_problem
 from docsave_services.errors import InvalidInput
 from docsave_services.files import list_cursor
 from docsave_services.files.filters import NO_FILTERS, FileFilters
@@ -89,6 +90,16 @@ def _check(query: FileQuery) -> None:
         raise InvalidInput.for_field("limit", f"must be from 1 to {LIST_LIMIT_MAX}")
     if query.sort is not None and query.sort not in SORTS:
         raise InvalidInput.for_field("sort", "must be one of " + ", ".join(SORTS))
+    check_whose(query.user_id)
+    if type(query.deleted) is not bool:
+        raise InvalidInput.for_field("deleted", "must be true or false")
+
+
+def check_whose(user_id: object) -> None:
+    """``InvalidInput`` for what is neither an account's id nor None, everybody's."""
+    problem = None if user_id is None else id_problem(user_id)
+    if problem:
+        raise InvalidInput.for_field("user_id", problem)
 
 
 def _reaches(query: FileQuery) -> Iterator[list[ColumnElement[bool]]]:

@@ -16,6 +16,7 @@ from docsave_services.db.models import FileEventRow, FileRow
 from docsave_services.db.transactions import Transactions
 from docsave_services.domain.cursor import Cursor
 from docsave_services.domain.folders import ROOT
+from docsave_services.domain.ids import is_id
 from docsave_services.errors import NotFound
 from docsave_services.files.places import PageQuery, page_end, page_start, place_of
 from docsave_services.files.protection import copied_through
@@ -39,7 +40,7 @@ def list_past(transactions: Transactions, query: PastQuery) -> PastPage:
 
 def past_file(transactions: Transactions, file_id: int, at: str) -> StoredFile:
     """One file as it was; ``NotFound`` for one that was not there or lay in the trash."""
-    if type(file_id) is not int or not 0 < file_id < 2**31:
+    if not is_id(file_id):
         raise NotFound
     place = place_of(transactions, at).event_id
 

@@ -23,7 +23,7 @@ from docsave_services.domain.cursor import Cursor
 from docsave_services.domain.folders import folder_problem
 from docsave_services.errors import CursorExpired, InvalidInput
 from docsave_services.files import list_cursor
-from docsave_services.files.lists import LIST_LIMIT_MAX
+from docsave_services.files.lists import LIST_LIMIT_MAX, check_whose
 from docsave_services.times import from_text
 
 PLACE_SCAN = 20_000
@@ -50,9 +50,12 @@ def page_start(transactions: Transactions, query: PageQuery) -> tuple[Cursor, in
     """
     if type(query.limit) is not int or not 1 <= query.limit <= LIST_LIMIT_MAX:
         raise InvalidInput.for_field("limit", f"must be from 1 to {LIST_LIMIT_MAX}")
-    problem = folder_problem(query.folder) if query.folder else None
-    if problem:
-        raise InvalidInput.for_field("folder", problem)
+    check_whose(query.user_id)
+    folder: object = query.folder
+    if folder is not None:
+        problem = folder_problem(folder) if isinstance(folder, str) else "must be text"
+        if problem:
+            raise InvalidInput.for_field("folder", problem)
     if query.after is None:
         return place_of(transactions, query.at), 0
     epoch = transactions.read(journal.head).epoch

@@ -13,6 +13,7 @@ from docsave_services.db import journal
 from docsave_services.db.file_models import BackupProgressRow
 from docsave_services.db.models import FileRow
 from docsave_services.domain.cursor import Cursor
+from docsave_services.domain.ids import is_id
 from docsave_services.errors import InvalidInput
 
 PROTECTED_MAX = 1000
@@ -64,6 +65,6 @@ def copied_through(session: Session) -> int | None:
 def _pair(item: Any) -> tuple[int, int]:
     if isinstance(item, dict):
         file_id, version = item.get("file_id"), item.get("version")
-        if type(file_id) is int and type(version) is int and 0 < file_id < 2**31 and 0 < version < 2**31:
+        if is_id(file_id) and is_id(version):
             return file_id, version
     raise InvalidInput.for_field("items", "each must have a file_id and a version")

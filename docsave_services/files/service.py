@@ -24,6 +24,7 @@ from docsave_services.contracts import (
 from docsave_services.db import journal
 from docsave_services.db.provider import Database, check_database
 from docsave_services.db.transactions import Transactions
+from docsave_services.domain.ids import is_id
 from docsave_services.errors import InvalidInput, NotFound, error_from_code
 from docsave_services.files import queries
 from docsave_services.files.changes import apply_changes
@@ -238,7 +239,7 @@ class FilesService:
     @rpc
     def usage(self, user_id: int) -> Usage:
         """How many files and bytes a user has, the trash included, and the quota."""
-        if type(user_id) is not int or not 0 < user_id < 2**31:
+        if not is_id(user_id):
             raise NotFound
         return self.db.read(lambda s: usage_of(s, user_id))
 

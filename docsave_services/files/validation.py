@@ -11,6 +11,7 @@ from docsave_services.db.file_models import IDEMPOTENCY_KEY_CHARACTERS
 from docsave_services.domain.change_filter import TERMS_MAX, ChangeFilter
 from docsave_services.domain.filters import label_filter, label_filter_problem
 from docsave_services.domain.folders import folder_problem
+from docsave_services.domain.ids import id_problem
 from docsave_services.domain.labels import labels_problem
 from docsave_services.domain.names import name_problem
 from docsave_services.domain.references import key_problem, system_problem
@@ -78,11 +79,6 @@ def _problem(field: str, value: Any) -> str | None:
     return check(value)
 
 
-def _id_problem(value: Any) -> str | None:
-    valid = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
-    return None if valid else "must be an id"
-
-
 def _text_problem(value: Any) -> str | None:
     return None if isinstance(value, str) else "must be a string"
 
@@ -135,10 +131,10 @@ def _change_key_problem(value: Any) -> str | None:
 
 _CHECKS: dict[str, Callable[[Any], str | None]] = {
     "op": _text_problem,
-    "by": _id_problem,
-    "owner": _id_problem,
-    "file_id": _id_problem,
-    "user_id": _id_problem,
+    "by": id_problem,
+    "owner": id_problem,
+    "file_id": id_problem,
+    "user_id": id_problem,
     "name": _name_problem,
     "path": _text_problem,
     "media_type": _media_type_problem,
@@ -152,5 +148,5 @@ _CHECKS: dict[str, Callable[[Any], str | None]] = {
     "traceparent": _text_problem,
     "address": _text_problem,
     "session_id": _text_problem,
-    "key_id": _id_problem,
+    "key_id": id_problem,
 }

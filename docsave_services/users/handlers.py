@@ -15,6 +15,7 @@ from docsave_services.db.audit import OPERATOR, Actor
 from docsave_services.db.models import UserRow
 from docsave_services.db.transactions import Transactions
 from docsave_services.domain import accounts
+from docsave_services.domain.ids import is_id
 from docsave_services.errors import (
     BadCredentials,
     LastAdministrator,
@@ -29,7 +30,7 @@ from docsave_services.users.passwords import hash_password, verify_password
 from docsave_services.users.rows import as_details, as_user
 from docsave_services.users.sessions import revoke_sessions
 from docsave_services.users.throttle import Attempt
-from docsave_services.users.validation import check_account, check_powers, encodable, is_id, page_place, text
+from docsave_services.users.validation import check_account, check_powers, encodable, page_place, text
 
 _log = get_logger(__name__)
 

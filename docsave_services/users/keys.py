@@ -18,12 +18,13 @@ from docsave_services.db.audit import Actor
 from docsave_services.db.models import UserRow
 from docsave_services.db.transactions import Transactions
 from docsave_services.domain import accounts
+from docsave_services.domain.ids import is_id
 from docsave_services.errors import DatabaseUnavailable, InvalidInput, NotFound, TooManyKeys, Unauthenticated
 from docsave_services.log import get_logger
 from docsave_services.times import from_text, now, to_text
 from docsave_services.users.handlers import find_user
 from docsave_services.users.revoked import revoke
-from docsave_services.users.validation import is_id, text
+from docsave_services.users.validation import text
 
 _log = get_logger(__name__)
 

@@ -30,12 +30,13 @@ from docsave_services.db.account_models import (
 from docsave_services.db.audit import Actor, record
 from docsave_services.db.models import UserRow
 from docsave_services.db.transactions import Transactions
+from docsave_services.domain.ids import is_id
 from docsave_services.errors import BadCredentials, InvalidInput, NotFound, Unauthenticated
 from docsave_services.log import get_logger
 from docsave_services.times import now, to_text
 from docsave_services.tokens import ACCESS_TOKEN_SECONDS, KeyRing, issue_access_token
 from docsave_services.users.revoked import revoke
-from docsave_services.users.validation import is_id, text
+from docsave_services.users.validation import text
 
 _log = get_logger(__name__)
 

@@ -56,11 +56,6 @@ def encodable(value: str) -> bool:
     return not any(0xD800 <= ord(c) <= 0xDFFF for c in value)
 
 
-def is_id(value: Any) -> bool:
-    """Whether ``value`` can be an id."""
-    return _is_integer(value) and 0 < value < 2**31
-
-
 def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 

@@ -18,6 +18,7 @@ from docsave_services.db.models import UserRow
 from docsave_services.db.transactions import Transactions
 from docsave_services.db.webhook_models import DeliveryRow, WebhookRow
 from docsave_services.domain.cursor import Cursor
+from docsave_services.domain.ids import is_id
 from docsave_services.domain.webhook_signature import new_secret, shown
 from docsave_services.domain.webhook_targets import target_of
 from docsave_services.errors import Forbidden, InvalidInput, NotFound, TooManyWebhooks
@@ -26,7 +27,7 @@ from docsave_services.tokens import KeyRing
 from docsave_services.webhooks.limits import OLD_SECRET_SECONDS, WEBHOOKS_MAX
 from docsave_services.webhooks.rows import as_webhook, cursor_of
 from docsave_services.webhooks.sealed import seal
-from docsave_services.webhooks.validation import checked_fields, checked_id, is_number, page_place
+from docsave_services.webhooks.validation import checked_fields, checked_id, page_place
 
 _DEFAULTS: dict[str, Any] = {
     "description": "",
@@ -229,7 +230,7 @@ def _visible(caller: Caller) -> Select[WebhookRow]:
 
 def _check_owner(session: Session, user_id: int, all_users: bool) -> None:
     """Locks the owner's row: two creations at once must not both find the last free place."""
-    user = session.get(UserRow, user_id, with_for_update=True) if is_number(user_id, 2**31) else None
+    user = session.get(UserRow, user_id, with_for_update=True) if is_id(user_id) else None
     if user is None or not user.active:
         raise NotFound
     if all_users and user.role != "admin":

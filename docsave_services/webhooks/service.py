@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from nameko.timer import timer
@@ -26,6 +27,8 @@ from docsave_services.contracts import (
 from docsave_services.db.audit import Actor
 from docsave_services.db.provider import Database, check_database
 from docsave_services.db.transactions import Transactions
+from docsave_services.domain.ids import id_problem
+from docsave_services.errors import InvalidInput
 from docsave_services.metrics.provider import Metrics
 from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext, RpcCaller, hint, rpc
 from docsave_services.settings import Settings, SettingsProvider
@@ -176,4 +179,11 @@ class WebhooksService:
 
 
 def _caller(owner: int | None, who: dict[str, Any]) -> Caller:
+    """Who asks, from words that any peer on the bus may have chosen; ``InvalidInput`` for one that is none of ours."""
+    problem = id_problem(owner) if owner is not None else None
+    if problem:
+        raise InvalidInput.for_field("owner", problem)
+    unknown = who.keys() - {field.name for field in dataclasses.fields(Actor)}
+    if unknown:
+        raise InvalidInput.for_field(min(unknown), "is not a known field")
     return Caller(owner, Actor(**who))

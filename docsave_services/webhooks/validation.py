@@ -10,6 +10,7 @@ from docsave_services.contracts import FILE_EVENT_TYPES
 from docsave_services.db.webhook_models import DESCRIPTION_CHARACTERS
 from docsave_services.domain.filters import LABEL_FILTERS_MAX, label_filter_problem
 from docsave_services.domain.folders import folder_problem
+from docsave_services.domain.ids import is_id
 from docsave_services.domain.references import system_problem
 from docsave_services.domain.webhook_targets import url_problem
 from docsave_services.errors import FieldError, InvalidInput, NotFound
@@ -18,6 +19,8 @@ from docsave_services.webhooks.limits import PAGE_MAX
 
 def checked_fields(given: Mapping[str, Any], allow_private: bool) -> dict[str, Any]:
     """``given`` when each field is one that a caller may set, and good; ``InvalidInput`` with each wrong one."""
+    if not isinstance(given, Mapping):
+        raise InvalidInput.for_field("fields", "must be an object")
     errors: list[FieldError] = []
     for field, value in given.items():
         problem = _url_problem(value, allow_private) if field == "url" else _CHECKS.get(field, _unknown)(value)
@@ -30,9 +33,9 @@ def checked_fields(given: Mapping[str, Any], allow_private: bool) -> dict[str, A
 
 def checked_id(value: Any) -> int:
     """``value`` when it can be an id; ``NotFound`` otherwise."""
-    if not is_number(value, 2**31):
+    if not is_id(value):
         raise NotFound
-    return int(value)
+    return value
 
 
 def is_number(value: Any, below: int = 2**63) -> bool:

@@ -65,7 +65,7 @@ def problems_of(route: HttpRoute, told: Told) -> list[type[DocsaveError]]:
     found = [*_ANY, *told.also, *_ACCESS.get(route.access, _SCOPED)]
     found += _SERVICES if told.asks_services else ()
     found += _JSON if route.body else ()
-    found += (InvalidInput,) if route.query else ()
+    found += (InvalidInput,) if route.query or route.takes_no_query else ()
     found += (*_CONTENT, BadMultipart) if told.takes in _FORMS else ()
     found += (InProgress, IdempotencyKeyReused, InvalidInput) if route.repeatable else ()
     return sorted(set(found), key=lambda error: (error.status, error.code))

@@ -3,24 +3,19 @@
 A route that is added tomorrow is tested here without a change.
 """
 
-import base64
-import json
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
-import jwt
 import pytest
 import requests
 
 from docsave_services.contracts import SCOPES
-from docsave_services.tokens import ALGORITHM, AUDIENCE, ISSUER, key_id
 from gateway import Gateway
 from gateway_http.auth import Access
 from gateway_http.route import HttpRoute
+from tests.integration.bad_input.identity_rows import signed
 from tests.integration.gateway_process import (
-    SECRET_KEY,
     Desk,
     GatewayProcess,
     bearer,
@@ -123,55 +118,6 @@ def test_an_unknown_field_is_named_on_every_route(gateway: GatewayProcess, route
         errors = problem_of(answer, 422, "invalid_input")["errors"]
         assert {"field": field, "message": "is not a known field"} in errors
     assert DESK.calls == []
-
-
-def signed(key: str = SECRET_KEY, algorithm: str = ALGORITHM, **changes: Any) -> str:
-    """A token like ours, but for the changes; None takes a claim away."""
-    now = int(time.time())
-    claims = {
-        "iss": ISSUER, "aud": AUDIENCE, "sub": "1", "role": "user", "typ": "access",
-        "iat": now, "nbf": now, "exp": now + 60, "jti": "x", "sid": "5" * 32, "ver": 0,
-    }  # fmt: skip
-    claims = {name: value for name, value in {**claims, **changes}.items() if value is not None}
-    return jwt.encode(claims, key, algorithm=algorithm, headers={"kid": key_id(SECRET_KEY)})
-
-
-def with_payload_of_another() -> str:
-    """The signature belongs to a user's token, the payload says administrator."""
-    head, payload, signature = signed().split(".")
-    claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
-    changed = base64.urlsafe_b64encode(json.dumps({**claims, "role": "admin"}).encode()).decode().rstrip("=")
-    return f"{head}.{changed}.{signature}"
-
-
-BAD_TOKENS = {
-    "alg none": signed("", "none"),
-    "another key": signed("o" * 48),
-    "other algorithm": signed(algorithm="HS512"),
-    "changed payload": with_payload_of_another(),
-    "expired": signed(exp=int(time.time()) - 60),
-    "no exp": signed(exp=None),
-    "refresh token": "dsr_" + "A" * 43,
-    "type refresh": signed(typ="refresh"),
-    "60 KB long": signed() + "A" * 60_000,
-    "unknown key": "dsk_" + "A" * 43,
-}
-
-
-def test_the_token_that_the_bad_ones_are_made_of_is_good(gateway: GatewayProcess) -> None:
-    """So each is refused for what was done to it."""
-    assert gateway.get("/files", headers={"Authorization": f"Bearer {signed()}"}).ok
-
-
-@pytest.mark.parametrize("kind", BAD_TOKENS)
-def test_bad_tokens_are_refused_in_one_sentence(gateway: GatewayProcess, kind: str) -> None:
-    """401 with the same problem, whatever is wrong with the token. (1 MB is more than headers may be: 431.)"""
-    answer = gateway.get("/files", headers={"Authorization": f"Bearer {BAD_TOKENS[kind]}"})
-    problem = problem_of(answer, 401, "unauthenticated")
-    assert problem["detail"] == "A valid access token is required."
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
-    assert "errors" not in problem
-    assert {name for name, _ in DESK.calls} <= {"verify_key"}
 
 
 def test_a_token_says_nothing_else_than_who(gateway: GatewayProcess) -> None:

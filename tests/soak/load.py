@@ -1,10 +1,12 @@
 """32 people and 1,000 sockets for a while, beside a backup that verifies itself: what it costs at the beginning and at
-the end. ``python -m tests.soak.load --minutes 60``; figures are printed and kept in ``.soak/load.md``."""
+the end. ``python -m tests.soak.load --minutes 60``; figures are printed and kept in ``.soak/load.md``, each sample in
+``.soak/load.jsonl``, so that a curve can be seen while it runs."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import random
 import resource
 import statistics
@@ -13,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -38,6 +40,9 @@ ROUND_SECONDS = 600.0
 """After so long everybody logs in anew and the sockets are opened again: a token lives for 15 minutes."""
 
 SAMPLE_SECONDS = 5.0
+STEPS = 10
+"""So many moments of the run are shown in the report: memory that levels off is seen by them, one that leaks too."""
+
 QUIET_SECONDS = 300.0
 
 
@@ -55,8 +60,9 @@ class Sample:
 class Measured:
     """A system under load."""
 
-    def __init__(self, system: System, seed: int) -> None:
+    def __init__(self, system: System, seed: int, people: int, sockets: int) -> None:
         self.system = system
+        self.people, self.sockets = people, sockets
         self.target = Target(system)
         self.diary = Diary()
         self.samples: list[Sample] = []
@@ -71,7 +77,7 @@ class Measured:
         people = [new_person(self.system.base_url, self.diary) for _ in range(ACCOUNTS)]
         end = time.monotonic() + minutes * 60
         threads = [
-            threading.Thread(target=self._work, args=(people[n % ACCOUNTS], n), daemon=True) for n in range(UPLOADERS)
+            threading.Thread(target=self._work, args=(people[n % ACCOUNTS], n), daemon=True) for n in range(self.people)
         ]
         threads.append(threading.Thread(target=self._verify, daemon=True))
         with self._listening(people):
@@ -92,8 +98,8 @@ class Measured:
 
     @contextlib.contextmanager
     def _listening(self, people: Sequence[Person]) -> Iterator[None]:
-        """1,000 sockets that are told of everything of their account."""
-        tokens = [people[n % ACCOUNTS].token for n in range(SOCKETS)]
+        """Sockets that are told of everything of their account."""
+        tokens = [people[n % ACCOUNTS].token for n in range(self.sockets)]
         sockets = ManySockets(urlsplit(self.system.socket_url).port or 0, tokens)
         try:
             sockets.wait_identified(120)
@@ -122,6 +128,8 @@ class Measured:
         with ServiceRpcProxy("backup", {"AMQP_URI": self.system.amqp_uri}, timeout=20) as backup:
             taken.behind = int(backup.status()["lag_events"] or 0)
         self.samples.append(taken)
+        with (STATE / "load.jsonl").open("a") as kept:
+            kept.write(json.dumps(asdict(taken)) + "\n")
 
     def _work(self, person: Person, number: int) -> None:
         worker = Worker(person, random.Random(self._rng.random()), f"load-{number}")
@@ -141,7 +149,7 @@ class Measured:
         """The figures as a table."""
         first, last = self.samples[0], self.samples[-1]
         lines = [
-            f"{UPLOADERS} people, {SOCKETS} sockets, {last.after / 60:.1f} minutes: "
+            f"{self.people} people, {self.sockets} sockets, {last.after / 60:.1f} minutes: "
             + ", ".join(f"{self.diary.count(outcome)} {outcome.value}" for outcome in Outcome)
             + f"; {self.verified} runs of verify; problems: {self.problems or 'none'}",
             "",
@@ -161,8 +169,19 @@ class Measured:
             f"One upload: {first.answer:.2f} s before, {statistics.median(answers):.2f} s under load (median), "
             f"{last.answer:.2f} s after. Backup behind: {first.behind} before, "
             f"{max(sample.behind for sample in self.samples)} at most, {last.behind} after.",
+            "",
+            *self._curve(),
         ]
         return "\n".join(lines) + "\n"
+
+    def _curve(self) -> list[str]:
+        """Memory at some moments of the run, evenly apart."""
+        shown = [self.samples[n * (len(self.samples) - 1) // STEPS] for n in range(STEPS + 1)]
+        rows = [f"| minute | {' | '.join(f'{sample.after / 60:.1f}' for sample in shown)} |"]
+        rows.append("| --- |" + " ---: |" * len(shown))
+        for name in SERVICES:
+            rows.append(f"| {name} MiB | {' | '.join(f'{sample.memory[name]:.0f}' for sample in shown)} |")
+        return rows
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -170,12 +189,15 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak.load", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--people", type=int, default=UPLOADERS)
+    parser.add_argument("--sockets", type=int, default=SOCKETS)
     asked = parser.parse_args(arguments)
+    STATE.mkdir(exist_ok=True)
+    (STATE / "load.jsonl").unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="docsave-load-") as directory, running_system(Path(directory)) as system:
-        measured = Measured(system, asked.seed)
+        measured = Measured(system, asked.seed, asked.people, asked.sockets)
         measured.run(asked.minutes)
     text = measured.report()
-    STATE.mkdir(exist_ok=True)
     (STATE / "load.md").write_text(text)
     print(text)
     return 1 if measured.problems else 0
