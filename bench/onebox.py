@@ -7,6 +7,8 @@ copies are in the backup, so that no program gets away with work left for later.
 from __future__ import annotations
 
 import contextlib
+import itertools
+import resource
 import statistics
 import sys
 import time
@@ -20,8 +22,9 @@ import requests
 
 from bench import wire
 from bench.cost import family, megabytes, processor_seconds, resident_megabytes
+from bench.listeners import Listeners
 from bench.programs import Server, log_in, new_user, running_monolith
-from bench.rounds import ROUNDS, SECONDS, Row, in_turn, median, ratio
+from bench.rounds import SECONDS, Row, in_turn, median, ratio
 from bench.small import path_of_new_file, upload
 from docsave_services.runtime.processes import MARK
 from tests.support.rabbitmq import Broker
@@ -31,6 +34,7 @@ from tests.support.waiting import wait_until
 UPLOADS_AT_ONCE = (1, 8, 32)
 READS_AT_ONCE = 16
 LISTED = 200
+SOCKETS = 200
 CATCH_UP_SECONDS = 120.0
 
 
@@ -91,6 +95,7 @@ def one_box(directory: Path) -> Iterator[Row]:
             yield from _loaded(variants, f"uploads of 20 KB, {at_once} at once", at_once, _uploads)
         yield from _loaded(variants, f"downloads of 20 KB, {READS_AT_ONCE} at once", READS_AT_ONCE, _downloads)
         yield from _loaded(variants, f"lists of 100 of {LISTED}, {READS_AT_ONCE} at once", READS_AT_ONCE, _lists)
+        yield from _with_a_crowd([variants[0], variants[2]])
         yield _memory(variants)
     yield _starts(directory)
 
@@ -161,15 +166,16 @@ def _loaded(
         variant.log_in()
     makes = [requests_of(variant) for variant in variants]
     in_turn(*(partial(_measure, *each, at_once) for each in zip(variants, makes, taken, strict=True)))
+    one = [variant.name for variant in variants].index("one process")
     rates, costs = [each.rates for each in taken], [each.costs for each in taken]
-    ratios = f"services to one process {ratio(rates[0], rates[2]):.2f}"
+    ratios = f"services to one process {ratio(rates[0], rates[one]):.2f}"
     return [
         Row(metric, "", f"{_each(rates)} a second ({ratios})"),
         Row("their median and p99", "", f"{_each([t.middles for t in taken])}; {_each([t.slow for t in taken])} ms"),
         Row(
             "processor time of each, with its copy and news",
             "",
-            f"{_each(costs)} ms ({ratio(costs[0], costs[2]):.2f})",
+            f"{_each(costs)} ms ({ratio(costs[0], costs[one]):.2f})",
         ),
     ]
 
@@ -192,6 +198,18 @@ def _each(figures: list[list[float]]) -> str:
     return " : ".join(map(median, figures))
 
 
+def _with_a_crowd(variants: list[Variant]) -> Iterator[Row]:
+    """What one busy part does to the others: each upload is told to as many sockets of administrators."""
+    with contextlib.ExitStack() as stack:
+        for variant in variants:
+            variant.log_in()
+            assert variant.system is not None
+            port = int(variant.system.socket_url.rpartition(":")[2])
+            stack.callback(Listeners(port, [variant.admin] * SOCKETS, "Admin_connect").close)
+        metric = f"uploads of 20 KB, 8 at once, each heard by {SOCKETS} sockets: services, one process"
+        yield from _loaded(variants, metric, 8, _uploads)
+
+
 def _memory(variants: list[Variant]) -> Row:
     shared = " : ".join(f"{megabytes(variant.pids()):.0f}" for variant in variants)
     resident = " : ".join(f"{resident_megabytes(variant.pids()):.0f}" for variant in variants)
@@ -199,20 +217,30 @@ def _memory(variants: list[Variant]) -> Row:
 
 
 def _starts(directory: Path) -> Row:
-    """From the command to an answer of ``/health/ready`` (the monolith: to its port), with everything in place."""
+    """From the command to an answer of ``/health/ready`` (the monolith: to its port), with everything in place. The
+    processor time is that of a start and a stop, which a busy machine does not change much."""
     systems = [System(directory / "services"), OneProcess(directory / "one")]
-    rounds = iter(range(ROUNDS))
+    rounds = itertools.count()
+    costs: list[list[float]] = [[], [], []]
 
-    def start(system: System) -> float:
-        began = time.monotonic()
-        with running(system):
-            return time.monotonic() - began
+    def start(program: Callable[[], contextlib.AbstractContextManager[object]], costs: list[float]) -> float:
+        used, began = _of_children(), time.monotonic()
+        with program():
+            took = time.monotonic() - began
+        costs.append(_of_children() - used)
+        return took
 
-    def start_monolith() -> float:
-        began = time.monotonic()
-        with running_monolith(directory / f"monolith-{next(rounds)}"):
-            return time.monotonic() - began
+    programs = [
+        *(partial(running, system) for system in systems),
+        lambda: running_monolith(directory / f"monolith-{next(rounds)}"),
+    ]
+    found = in_turn(*(partial(start, *each) for each in zip(programs, costs, strict=True)))
+    each = " : ".join(f"{statistics.median(took):.1f}" for took in found)
+    metric = "start, with everything in place: services, one process, plain monolith"
+    return Row(metric, "", f"{each} s; processor time of start and stop {_each(costs)} s")
 
-    found = in_turn(*(partial(start, system) for system in systems), start_monolith)
-    middle = " : ".join(f"{statistics.median(each):.1f}" for each in found)
-    return Row("start, with everything in place: services, one process, plain monolith", "", f"{middle} s")
+
+def _of_children() -> float:
+    """Processor seconds of programs that were started by this one and have ended, with all that they had started."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
