@@ -168,13 +168,15 @@ def _shown_with(event: FileEvent, layout: Layout) -> Version:
     return {**shown, "thinned": True} if layout.is_thinned(event["version"]) else shown
 
 
-def _numbered(directory: Path) -> list[Path]:
-    """Subdirectories whose names are numbers, in their order."""
+def _numbered(directory: Path) -> Iterator[Path]:
+    """Subdirectories whose names are numbers, in their order. A path is made when its turn comes: an account may have a
+    million files, and paths of all at once would take several times what their names do."""
     try:
         names = [entry.name for entry in os.scandir(directory) if entry.name.isascii() and entry.name.isdigit()]
     except FileNotFoundError:
-        return []
-    return [directory / name for name in sorted(names, key=int)]
+        return
+    for name in sorted(names, key=int):
+        yield directory / name
 
 
 def _read_event(path: Path) -> FileEvent | None:

@@ -1,6 +1,6 @@
 """32 people and 1,000 sockets for a while, beside a backup that verifies itself: what it costs at the beginning and at
 the end. ``python -m tests.soak.load --minutes 60``; figures are printed and kept in ``.soak/load.md``, each sample in
-``.soak/load.jsonl``, so that a curve can be seen while it runs."""
+``.soak/load.jsonl``, so that a curve can be seen while it runs, and what the services wrote in ``.soak/load.log``."""
 
 from __future__ import annotations
 
@@ -196,7 +196,10 @@ def main(arguments: Sequence[str]) -> int:
     (STATE / "load.jsonl").unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="docsave-load-") as directory, running_system(Path(directory)) as system:
         measured = Measured(system, asked.seed, asked.people, asked.sockets)
-        measured.run(asked.minutes)
+        try:
+            measured.run(asked.minutes)
+        finally:
+            (STATE / "load.log").write_text(system.output())
     text = measured.report()
     (STATE / "load.md").write_text(text)
     print(text)
