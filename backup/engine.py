@@ -112,7 +112,7 @@ class Engine:
     def offer(self, event: FileEvent) -> None:
         """A hint from the bus. Without a session it is not needed: the next one reads the journal."""
         if self._session:
-            self._session.origins.note(event.get("event_id"))
+            self._session.origins.note(event)
             self._session.reader.offer(event)
 
     def retain(self, trust_clock: bool) -> None:

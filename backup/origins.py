@@ -26,8 +26,9 @@ class Origins:
     def __init__(self) -> None:
         self._known: OrderedDict[int, Origin] = OrderedDict()
 
-    def note(self, event_id: object) -> None:
-        """The worker that calls this was told of the change by its request."""
+    def note(self, event: object) -> None:
+        """The worker that calls this was told of the change by its request; what is no event is passed over."""
+        event_id = event.get("event_id") if isinstance(event, dict) else None
         if type(event_id) is not int:
             return
         request_id = structlog.contextvars.get_contextvars().get("request_id")
