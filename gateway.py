@@ -23,7 +23,7 @@ from docsave_services.contracts import (
 )
 from docsave_services.credentials import CredentialsProvider
 from docsave_services.metrics.provider import Metrics
-from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext, hint
+from docsave_services.nameko_ext import CalmCollector, DeadlineRpc, PromptStop, RequestContext, hint
 from docsave_services.settings import SettingsProvider
 from gateway_http.api_document import ApiDocumentProvider
 from gateway_http.archive import archive_name, archive_response
@@ -103,6 +103,7 @@ class Gateway:
     settings = SettingsProvider("secret_key")
     request_context = RequestContext()
     prompt_stop = PromptStop()
+    calm_collector = CalmCollector()
     metrics: Metrics = Metrics()
     users = DeadlineRpc(USERS)
     backup = DeadlineRpc(BACKUP)

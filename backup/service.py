@@ -30,7 +30,7 @@ from docsave_services.contracts import (
 )
 from docsave_services.errors import InvalidInput, NotFound, Unavailable
 from docsave_services.metrics.provider import Metrics
-from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext, hint, rpc
+from docsave_services.nameko_ext import CalmCollector, DeadlineRpc, PromptStop, RequestContext, hint, rpc
 
 
 class Backup:
@@ -44,6 +44,7 @@ class Backup:
 
     request_id = RequestContext()
     prompt_stop = PromptStop()
+    calm_collector = CalmCollector()
     metrics = Metrics()
     files = DeadlineRpc(FILES)
     users = DeadlineRpc(USERS)

@@ -29,6 +29,9 @@ KEY_SECONDS = 60.0
 KEYS_MAX = 10_000
 """Answers kept; past it the one used longest ago goes and costs a call when its key comes again."""
 
+TOKENS_MAX = 10_000
+"""Tokens whose signature need not be checked again: it stays what it is. When they end is looked at each time."""
+
 _KEY = re.compile(r"dsk_[A-Za-z0-9_-]{16,200}")
 
 
@@ -45,6 +48,7 @@ class Credentials:
         self._keys = keys
         self._verify_key = verify_key
         self._answers: OrderedDict[str, _KeyAnswer] = OrderedDict()
+        self._verified: OrderedDict[str, Identity] = OrderedDict()
         self.revocations = revocations
 
     def identify(self, credential: str) -> Identity:
@@ -54,13 +58,24 @@ class Credentials:
         """
         if credential.startswith(KEY_PREFIX):
             return self._owner_of_key(credential)
-        identity = verify_access_token(self._keys, credential)
+        identity = self._holder_of_token(credential)
         self.revocations.check(identity)
         return identity
 
     def is_over(self, identity: Identity) -> bool:
         """Whether the identity has run out or is known to be revoked; never waits."""
         return time.time() >= identity.expires_at or self.revocations.view.is_revoked(identity)
+
+    def _holder_of_token(self, token: str) -> Identity:
+        identity = self._verified.get(token)
+        if identity is None:
+            identity = self._verified[token] = verify_access_token(self._keys, token)
+            while len(self._verified) > TOKENS_MAX:
+                self._verified.popitem(last=False)
+        elif time.time() >= identity.expires_at:
+            del self._verified[token]
+            raise Unauthenticated
+        return identity
 
     def _owner_of_key(self, key: str) -> Identity:
         if not _KEY.fullmatch(key):

@@ -31,7 +31,7 @@ from docsave_services.log import get_logger
 from docsave_services.metrics.instruments import READER_POSITION
 from docsave_services.metrics.provider import Metrics
 from docsave_services.metrics.registry import REGISTRY, Gauge, Reading, Readings
-from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext, hint, rpc
+from docsave_services.nameko_ext import CalmCollector, DeadlineRpc, PromptStop, RequestContext, hint, rpc
 from docsave_services.settings import Settings, SettingsProvider
 from notifier_bridge.feed import Feed
 from notifier_bridge.limits import FILES_DEADLINE_SECONDS, IDENTIFY_SECONDS, SWEEP_SECONDS
@@ -123,6 +123,7 @@ class Notifier:
     settings: Settings = SettingsProvider("secret_key")
     request_id = RequestContext()
     prompt_stop = PromptStop()
+    calm_collector = CalmCollector()
     metrics = Metrics()
     relay: Callable[[dict[str, Any]], None] = Relay()
 

@@ -42,7 +42,7 @@ from docsave_services.files.usage import usage_of
 from docsave_services.files.validation import checked_filter
 from docsave_services.files.watch import FilesWatch
 from docsave_services.metrics.provider import Metrics
-from docsave_services.nameko_ext import PromptStop, RequestContext, rpc
+from docsave_services.nameko_ext import CalmCollector, PromptStop, RequestContext, rpc
 from docsave_services.settings import Settings, SettingsProvider
 from docsave_services.storage import BlobStore
 
@@ -69,6 +69,7 @@ class FilesService:
     settings: Settings = SettingsProvider()
     request_id: str | None = RequestContext()
     prompt_stop = PromptStop()
+    calm_collector = CalmCollector()
     metrics = Metrics()
     outbox: OutboxHandle = Outbox()
     sweeper: Sweeper = SweeperProvider()

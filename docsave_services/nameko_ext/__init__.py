@@ -1,5 +1,6 @@
 """Our subclasses of Nameko's extensions. They know messages and deadlines, not files or users."""
 
+from docsave_services.nameko_ext.calm_collector import CalmCollector
 from docsave_services.nameko_ext.deadline_rpc import DeadlineRpc, RpcCaller
 from docsave_services.nameko_ext.durable_events import DurableEventHandler, durable_event_handler
 from docsave_services.nameko_ext.hints import HintHandler, hint
@@ -8,6 +9,7 @@ from docsave_services.nameko_ext.request_context import RequestContext
 from docsave_services.nameko_ext.rpc_entrypoint import rpc
 
 __all__ = [
+    "CalmCollector",
     "DeadlineRpc",
     "DurableEventHandler",
     "HintHandler",

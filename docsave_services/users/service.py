@@ -24,7 +24,7 @@ from docsave_services.db.provider import Database, check_database
 from docsave_services.db.transactions import Transactions
 from docsave_services.errors import Unauthenticated
 from docsave_services.metrics.provider import Metrics
-from docsave_services.nameko_ext import PromptStop, RequestContext, rpc
+from docsave_services.nameko_ext import CalmCollector, PromptStop, RequestContext, rpc
 from docsave_services.settings import Settings, SettingsProvider
 from docsave_services.times import from_text
 from docsave_services.users import handlers, keys, log_in, revoked, sessions
@@ -51,6 +51,7 @@ class UsersService:
     settings: Settings = SettingsProvider("secret_key")
     request_id: str | None = RequestContext()
     prompt_stop = PromptStop()
+    calm_collector = CalmCollector()
     metrics = Metrics()
     announce: Announce = News()
 

@@ -30,7 +30,7 @@ from docsave_services.db.transactions import Transactions
 from docsave_services.domain.ids import id_problem
 from docsave_services.errors import InvalidInput
 from docsave_services.metrics.provider import Metrics
-from docsave_services.nameko_ext import DeadlineRpc, PromptStop, RequestContext, RpcCaller, hint, rpc
+from docsave_services.nameko_ext import CalmCollector, DeadlineRpc, PromptStop, RequestContext, RpcCaller, hint, rpc
 from docsave_services.settings import Settings, SettingsProvider
 from docsave_services.webhooks import deliveries, endpoints
 from docsave_services.webhooks.dispatcher import Dispatcher
@@ -58,6 +58,7 @@ class WebhooksService:
     settings: Settings = SettingsProvider("secret_key")
     request_id: str | None = RequestContext()
     prompt_stop = PromptStop()
+    calm_collector = CalmCollector()
     metrics = Metrics()
     files: RpcCaller = DeadlineRpc(FILES)
     announce: Announce = News()

@@ -5,8 +5,10 @@ import os
 import time
 import zipfile
 
+import puremagic
 import pytest
 
+from gateway_http import media_types
 from gateway_http.limits import SNIFFED_BYTES
 from gateway_http.media_types import sniff, type_of_name
 
@@ -130,6 +132,24 @@ def test_it_is_cheap(content: bytes) -> None:
         sniff(head, "a.bin")
         best = min(best, time.perf_counter() - started)
     assert best < 0.002
+
+
+def test_every_mark_of_the_library_is_looked_for() -> None:
+    """What decides in a moment that no mark fits never hides one, wherever it stands, however short the content."""
+    for row in [*puremagic.magic_header_array, *puremagic.magic_footer_array]:
+        mark, behind = row.byte_match, b"" if row.offset >= 0 else b"\x01" * (-row.offset - len(row.byte_match))
+        content = b"\x01" * (row.offset if row.offset >= 0 else 600) + mark + behind
+        assert puremagic.magic_string(content)
+        assert media_types._may_be_known(content), row
+
+
+def test_what_no_mark_fits_the_library_does_not_know() -> None:
+    """And what it lets through is the library's to say."""
+    for size in (0, 1, 3, 20, 600, SNIFFED_BYTES):
+        for content in (os.urandom(size) for _ in range(50)):
+            if not media_types._may_be_known(content):
+                with pytest.raises((puremagic.PureError, ValueError)):
+                    puremagic.magic_string(content)
 
 
 def test_any_bytes_have_a_type() -> None:

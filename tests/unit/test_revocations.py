@@ -182,6 +182,34 @@ def test_a_token_of_a_revoked_session_is_refused(known: Credentials, view: Revoc
         known.identify(token)
 
 
+def test_a_token_that_was_verified_before_ends_all_the_same(
+    known: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its signature is looked at once, its end each time; and only a whole token counts as the same."""
+    token = issue_access_token(SECRET, 1, "user")
+    identity = known.identify(token)
+    monkeypatch.setattr(credentials, "verify_access_token", lambda *_: pytest.fail("verified again"))
+    assert known.identify(token) == identity
+    monkeypatch.undo()
+    for other in (token[:-1], token + "A", token.lower()):
+        with pytest.raises(Unauthenticated):
+            known.identify(other)
+    monkeypatch.setattr(credentials.time, "time", lambda: identity.expires_at)
+    with pytest.raises(Unauthenticated):
+        known.identify(token)
+    assert not known._verified
+
+
+def test_verified_tokens_are_remembered_within_bounds(known: Credentials, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was verified longest ago is verified again when it comes."""
+    monkeypatch.setattr(credentials, "TOKENS_MAX", 2)
+    tokens = [issue_access_token(SECRET, user_id, "user") for user_id in (1, 2, 3)]
+    for token in tokens:
+        known.identify(token)
+    assert list(known._verified) == tokens[1:]
+    assert known.identify(tokens[0]).user_id == 1
+
+
 def test_a_key_is_asked_about_once_a_minute(known: Credentials, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer is kept for ``KEY_SECONDS``, no longer."""
     for _ in range(5):
