@@ -47,7 +47,13 @@ class Source:
 
 
 def copy_content(source: Source, target: Path, cancelled: Callable[[], bool] = never) -> None:
-    """Put the content at ``target``, read-only and durable, or leave nothing.
+    """Put the content at ``target``, read-only and durable, or leave nothing. As ``place_content``."""
+    place_content(source, target, cancelled)
+    fsync_directory(target.parent)
+
+
+def place_content(source: Source, target: Path, cancelled: Callable[[], bool] = never) -> None:
+    """Put the content at ``target``, read-only, or leave nothing. Its bytes are durable; the name is not yet.
 
     Raises ``BlobDamaged`` when the bytes do not match hash and size. ``target`` must not exist: the caller looked,
     and is the only one that writes.
@@ -59,7 +65,6 @@ def copy_content(source: Source, target: Path, cancelled: Callable[[], bool] = n
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    fsync_directory(target.parent)
 
 
 def write_content(content: Iterable[bytes], target: Path, cancelled: Callable[[], bool] = never) -> None:
@@ -99,7 +104,8 @@ def write_all(writer: io.FileIO, piece: memoryview) -> None:
 
 def pieces(reader: io.FileIO, cancelled: Callable[[], bool]) -> Iterator[memoryview]:
     """What is left of the open file, in pieces that are valid until the next one; ``Cancelled`` between two."""
-    buffer = memoryview(bytearray(CHUNK_BYTES))
+    # Room for what is there, and a byte to see that it ends: making a megabyte ready takes longer than a small file.
+    buffer = memoryview(bytearray(min(CHUNK_BYTES, os.fstat(reader.fileno()).st_size + 1)))
     while count := reader.readinto(buffer):
         if cancelled():
             raise Cancelled

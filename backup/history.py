@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from backup.chain import IDENTITY, leaf
-from backup.content import NO_LINK_ERRORS, READ_ONLY, Source, copy_content, gives, holds, matches, never, set_aside
+from backup.content import NO_LINK_ERRORS, READ_ONLY, Source, gives, holds, matches, never, place_content, set_aside
 from backup.errors import EntryConflict, MalformedEvent
 from backup.layout import Layout
 from backup.names import COMPACTED_SUFFIX, content_name, content_prefix, json_name
@@ -87,7 +87,9 @@ class History:
         if event["type"] != FILE_DELETE:
             aside = self._ensure_content(directory, event, cancelled) or aside
         if found is None:
-            write_file(description, event_json(event), READ_ONLY)
+            write_file(description, event_json(event), READ_ONLY)  # makes the content's name durable, too
+        else:
+            fsync_directory(directory)  # a killed predecessor may not have come to it
         return Written(repeated=found is not None, set_aside=aside, leaf=leaf(found or event))
 
     def directory_for(self, event: FileEvent) -> Path:
@@ -103,7 +105,9 @@ class History:
         for name in _content_present(directory, event["version"]):
             aside = set_aside(directory / name, self.root)
         target = directory / content_name(event["version"], event["at"], event["name"])
-        return self._place(event, target, cancelled) or aside
+        aside = self._place(event, target, cancelled) or aside
+        fsync_directory(directory)
+        return aside
 
     def has_source(self, event: FileEvent, cancelled: Callable[[], bool] = never) -> bool:
         """Whether ``restore_content`` has something whole to make it from."""
@@ -164,7 +168,6 @@ class History:
                 raise EntryConflict(f"version {event['version']} has other content: {', '.join(present)}")
             if not matches(target, event["sha256"], event["size"], cancelled):
                 raise EntryConflict(f"the copy of version {event['version']} is not the journal's content")
-            fsync_directory(directory)
             return None
         return self._place(event, target, cancelled)
 
@@ -175,7 +178,7 @@ class History:
     def _place(self, event: FileEvent, target: Path, cancelled: Callable[[], bool]) -> str | None:
         source = Source(lambda: self._blobs.open(event["path"]), event["sha256"], event["size"])
         if not self._links_work(target.parent):
-            copy_content(source, target, cancelled)
+            place_content(source, target, cancelled)
             return None
         item, aside = self._ensure_object(source, cancelled)
         try:
@@ -184,22 +187,23 @@ class History:
             # ENOENT: compaction of another version has just removed the object.
             if exc.errno not in NO_LINK_ERRORS and exc.errno != errno.ENOENT:
                 raise
-            copy_content(source, target, cancelled)
-        else:
-            fsync_directory(target.parent)
+            place_content(source, target, cancelled)
         return aside
 
     def _ensure_object(self, source: Source, cancelled: Callable[[], bool]) -> tuple[Path, str | None]:
-        """The object of that content, whole; and the name under which a damaged one was set aside."""
+        """The object of that content, whole; and the name under which a damaged one was set aside.
+
+        Its bytes are durable, its name need not be: the entry has its own, and without the object equal content that
+        comes later is only kept a second time.
+        """
         item = self.root / OBJECTS / blob_key(source.sha256)
-        self._directories.make(item.parent)
+        item.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         aside = None
         if os.path.lexists(item):
             if matches(item, source.sha256, source.size, cancelled):
-                fsync_directory(item.parent)  # a killed predecessor may have renamed it a moment before
                 return item, None
             aside = set_aside(item, self.root)
-        copy_content(source, item, cancelled)
+        place_content(source, item, cancelled)
         return item, aside
 
     def _links_work(self, directory: Path) -> bool:

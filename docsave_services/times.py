@@ -18,7 +18,7 @@ def now() -> datetime:
 
 def to_text(moment: datetime) -> str:
     """``2026-11-24T10:15:00.000Z``."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def from_text(field: str, text: object) -> datetime:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from werkzeug.wrappers import Response
 
+from docsave_services import quick_json
 from docsave_services.contracts import File, LiveSession, StoredFile, User
 from docsave_services.tokens import Identity
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """``value`` as JSON; never kept by a cache."""
-    response = Response(json.dumps(value, ensure_ascii=False), status=status, content_type="application/json")
+    response = Response(quick_json.dumps(value), status=status, content_type="application/json")
     response.headers["Cache-Control"] = "no-store"
     response.headers.update(headers or {})
     return response

@@ -18,7 +18,7 @@ from docsave_services.domain.ids import id_problem
 from docsave_services.errors import InvalidInput
 from docsave_services.files import list_cursor
 from docsave_services.files.filters import NO_FILTERS, FileFilters
-from docsave_services.files.rows import as_file
+from docsave_services.files.rows import FILE_COLUMNS, FoundFile, as_file
 
 LIST_LIMIT_MAX = 1000
 
@@ -74,10 +74,10 @@ def list_files(session: Session, query: FileQuery) -> FilePage:
     """One page. ``InvalidInput`` for a limit, sort or cursor that cannot be used."""
     _check(query)
     statement = _ordered(query, _few(session, query))
-    rows: list[FileRow] = []
+    rows: list[FoundFile] = []
     for reach in _reaches(query):
         if len(rows) <= query.limit:
-            rows += session.scalars(statement.where(*reach).limit(query.limit + 1 - len(rows)))
+            rows += session.execute(statement.where(*reach).limit(query.limit + 1 - len(rows)))
     page = rows[: query.limit]
     return {
         "items": [_public(as_file(row)) for row in page],
@@ -136,12 +136,14 @@ def _few(session: Session, query: FileQuery) -> Among:
     return None
 
 
-def _ordered(query: FileQuery, among: Among) -> Select[FileRow]:
+def _ordered(query: FileQuery, among: Among) -> Select[Any]:
     """All files of the list, in its order."""
     column = _ORDERS[query.key]
     order = (column.desc(), FileRow.id.desc()) if query.descending else (column, FileRow.id)
     # "trashed IS false" would use no index on MariaDB.
-    statement = select(FileRow).where(FileRow.trashed == query.deleted, *query.filters.conditions()).order_by(*order)
+    statement = (
+        select(*FILE_COLUMNS).where(FileRow.trashed == query.deleted, *query.filters.conditions()).order_by(*order)
+    )
     if among is not None:
         return statement.where(FileRow.id.in_(among))
     if query.user_id is None:
@@ -151,9 +153,11 @@ def _ordered(query: FileQuery, among: Among) -> Select[FileRow]:
     return statement.where(FileRow.user_id == query.user_id).with_hint(FileRow, hint, "mysql")
 
 
-def _cursor_after(query: FileQuery, row: FileRow) -> str:
+def _cursor_after(query: FileQuery, row: FoundFile) -> str:
     return list_cursor.encode(query.list_name, getattr(row, _ORDERS[query.key].key), row.id)
 
 
 def _public(file: StoredFile) -> File:
-    return cast(File, {key: value for key, value in file.items() if key != "path"})
+    public = cast(dict[str, Any], file)
+    del public["path"]
+    return cast(File, public)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Row
+
 from docsave_services.contracts import BackupState, FileEvent, StoredFile
 from docsave_services.db.models import NAME_KEY_CHARACTERS, FileRow
 from docsave_services.times import to_text
@@ -61,7 +63,14 @@ def labels_text(labels: Mapping[str, str]) -> str | None:
     return json.dumps(labels, ensure_ascii=False, sort_keys=True) if labels else None
 
 
-def as_file(row: FileRow | NewFile) -> StoredFile:
+FILE_COLUMNS = tuple(FileRow.__table__.columns)
+"""What ``as_file`` needs, for ``select``: a row of columns costs a third of a ``FileRow`` that nobody changes."""
+
+FoundFile = Row[Any]
+"""One that was selected by ``FILE_COLUMNS``."""
+
+
+def as_file(row: FileRow | NewFile | FoundFile) -> StoredFile:
     """The file with its blob's key."""
     backup: BackupState = {
         "state": "protected" if row.protected_version >= row.version else "pending",

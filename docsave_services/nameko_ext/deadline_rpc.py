@@ -23,7 +23,6 @@ from docsave_services.contracts import RPC_DEADLINE_SECONDS
 from docsave_services.errors import DocsaveError, InternalError, RpcTimeout, Unavailable
 from docsave_services.log import get_logger
 from docsave_services.metrics.instruments import measured_call
-from docsave_services.nameko_ext import publishing  # noqa: F401 - every service calls: its publishers are the quick ones
 
 _log = get_logger(__name__)
 
