@@ -8,8 +8,12 @@ import pytest
 
 from tests.faults.catalogue import ALL
 from tests.faults.catalogue.fault import PORTION, Place
+from tests.faults.catalogue.fuzz import ALL_EDGES
 
 pytestmark = [pytest.mark.fault, pytest.mark.process]
+
+
+FAULTS = {**ALL, ALL_EDGES.name: ALL_EDGES}
 
 
 @pytest.mark.parametrize(
@@ -27,7 +31,7 @@ pytestmark = [pytest.mark.fault, pytest.mark.process]
         ("broker-wiped", "sqlite"),
         ("broker-memory-alarm", "sqlite"),
         ("stop-and-start", "sqlite"),
-        ("fuzz-http", "sqlite"),
+        ("fuzz-everywhere", "sqlite"),
     ],
 )
 def test_nothing_is_lost(request, attack_on, mariadb, fault, database):
@@ -35,7 +39,7 @@ def test_nothing_is_lost(request, attack_on, mariadb, fault, database):
     target = request.getfixturevalue(f"on_{database}")
     attack = attack_on(target)
     place = Place(target, mariadb, rng=random.Random(attack.seed))
-    struck = ALL[fault].strike(place, attack)
+    struck = FAULTS[fault].strike(place, attack)
     attack.work_undisturbed(PORTION // 2)
     attack.assert_nothing_lost()
     assert struck.found == []

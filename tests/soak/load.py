@@ -27,7 +27,7 @@ from tests.faults.attack import Target
 from tests.faults.diary import Diary, Outcome, Person, new_person
 from tests.faults.load import Worker
 from tests.faults.report import STATE
-from tests.support.many_sockets import ManySockets
+from tests.soak.listeners import Listeners
 from tests.support.system import System, running_system
 from tests.support.waiting import wait_until
 
@@ -100,14 +100,13 @@ class Measured:
     def _listening(self, people: Sequence[Person]) -> Iterator[None]:
         """Sockets that are told of everything of their account."""
         tokens = [people[n % ACCOUNTS].token for n in range(self.sockets)]
-        sockets = ManySockets(urlsplit(self.system.socket_url).port or 0, tokens)
+        sockets = Listeners(urlsplit(self.system.socket_url).port or 0, tokens)
         try:
-            sockets.wait_identified(120)
             yield
-            if sockets.closed:
-                self.problems.append(f"{sockets.closed} sockets were closed")
         finally:
-            sockets.close()
+            closed = sockets.close()
+            if closed:
+                self.problems.append(f"{closed} sockets were closed")
 
     def _watch(self, person: Person, end: float) -> None:
         while time.monotonic() < end:

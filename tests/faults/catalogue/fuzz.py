@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +11,27 @@ from urllib.parse import quote, urlsplit
 
 import hypothesis
 import kombu
+import kombu.pools
 import requests
 from hypothesis import strategies as st
+from nameko.standalone.rpc import ClusterRpcProxy
 
 from docsave_services.runtime.programs import SERVICES
 from tests.faults.attack import Attack
+from tests.faults.catalogue.drawn import (
+    CALLS,
+    EVENTS,
+    FIELDS,
+    FORMS,
+    JSON,
+    PACKETS,
+    QUERIES,
+    RANGES,
+    READ,
+    TARGETS,
+    TEXT,
+    UNKNOWN_FIELD,
+)
 from tests.faults.catalogue.events import RPC_EXCHANGE
 from tests.faults.catalogue.fault import Fault, Place
 from tests.support.notifier import RawWebSocket
@@ -24,41 +40,20 @@ DOCUMENTED = {200, 201, 204, 206, 304, 400, 401, 403, 404, 405, 408, 409, 410, 4
               429, 431, 503}  # fmt: skip
 """What docsave may answer to anything at all."""
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
-    max_leaves=8,
-)
-FIELDS = st.dictionaries(st.sampled_from(["name", "folder", "labels", "login", "password", "id", "q", ""]) | TEXT, JSON)
-TARGETS = [
-    "/files",
-    "/users",
-    "/users/me",
-    "/login",
-    "/api-keys",
-    "/webhooks",
-    "/changes",
-    "/token/refresh",
-    "/uploads",
-]
-RANGES = st.from_regex(r"bytes ?= ?-?[0-9]{0,25}-?[0-9]{0,25}(, ?[0-9]*-[0-9]*){0,3}", fullmatch=True) | TEXT
-LINES = st.sampled_from(
-    [b"--XX", b"--XX--", b"\r\n", b"\n", b'Content-Disposition: form-data; name="file"; filename="', b'"', b": ", b"\0",
-     b"Content-Type: text/plain", b"Content-Disposition: form-data; name=file; filename*=UTF-8''a%ff", b"x" * 5000]
-) | st.binary(max_size=40)  # fmt: skip
-PACKETS = st.sampled_from(["0", "1", "2probe", "3", "40", "40/other,", "41", '42["User_connect"]', "451-", "6", "4"])
+ANSWER_SECONDS = 10.0
+
+
+Kinds = dict[str, tuple[Any, Callable[[Place, Attack, Any], str | None]]]
+"""What is drawn, and what is done with it, by name."""
 
 
 class Fuzz(Fault):
-    """Made up requests, packets and calls; none may end a process, be answered 500 or leave a trace."""
+    """``examples`` inputs of each kind; none may end a process, be answered 500, surprise the code or leave a trace."""
 
-    EXAMPLES = 150
-
-    def __init__(self, name: str, kinds: dict[str, tuple[Any, Callable[[Place, Attack, Any], str | None]]]) -> None:
+    def __init__(self, name: str, kinds: Kinds, examples: int = 150) -> None:
         super().__init__(f"fuzz-{name}")
         self._kinds = kinds
-        self.examples = self.EXAMPLES
+        self._examples = examples
 
     def inject(self, place: Place) -> None:
         """Done in ``look``, which knows the people."""
@@ -66,13 +61,16 @@ class Fuzz(Fault):
     def look(self, place: Place, attack: Attack) -> list[str]:
         system = place.target.system
         before = {name: system.pid_of(name) for name in SERVICES}
+        written = len(system.output())
         found = [
             problem
             for kind, (strategy, tried) in self._kinds.items()
             for problem in self._try(kind, strategy, lambda value, tried=tried: tried(place, attack, value), place)
         ]
+        _wait_idle(place)
         ended = [name for name, pid in before.items() if system.pid_of(name) != pid]
-        return found + [f"{name} ended under fuzzing" for name in ended]
+        found += [f"{name} ended under fuzzing" for name in ended]
+        return found + _unexpected(system.output()[written:])
 
     def _try(self, kind: str, strategy: Any, tried: Callable[[Any], str | None], place: Place) -> list[str]:
         def example(value: Any) -> None:
@@ -80,7 +78,7 @@ class Fuzz(Fault):
             assert problem is None, f"{kind}: {problem} for {value!r}"[:600]
 
         settings = hypothesis.settings(
-            max_examples=self.examples,
+            max_examples=self._examples,
             deadline=None,
             database=None,
             suppress_health_check=list(hypothesis.HealthCheck),
@@ -98,9 +96,28 @@ def _status(answer: requests.Response) -> str | None:
     return None if answer.status_code in DOCUMENTED else f"answered {answer.status_code} {answer.text[:200]}"
 
 
-def _json(place: Place, attack: Attack, value: tuple[str, str, Any]) -> str | None:
-    method, path, body = value
+def _unexpected(log: str) -> list[str]:
+    """Errors that nobody thought of leave a traceback in the log, whatever the client was answered."""
+    _, found, rest = log.partition("Traceback (most recent call last)")
+    if not found:
+        return []
+    lines = [line for line in rest.splitlines() if re.match(r"\w[\w.]*(Error|Exception|Exit|Timeout)\b", line)]
+    return [f"a traceback in the log: {(lines or [rest])[0][:300]}"]
+
+
+def _wait_idle(place: Place) -> None:
+    """Until every service has done what was sent to it before: calls are taken in order."""
+    with ClusterRpcProxy({"AMQP_URI": place.target.system.amqp_uri}, timeout=20) as rpc:
+        for name in SERVICES:
+            if name != "gateway":
+                rpc[name].health()
+
+
+def _json(place: Place, attack: Attack, value: tuple[tuple[str, str], Any]) -> str | None:
+    (method, path), body = value
     person = attack.people[0]
+    if isinstance(body, dict):
+        body = {**body, **UNKNOWN_FIELD}
     return _status(
         requests.request(
             method,
@@ -110,6 +127,12 @@ def _json(place: Place, attack: Attack, value: tuple[str, str, Any]) -> str | No
             timeout=20,
         )
     )
+
+
+def _query(place: Place, attack: Attack, value: tuple[str, dict[str, str]]) -> str | None:
+    path, fields = value
+    person = attack.people[0]
+    return _status(requests.get(person.base_url + path, params=fields, headers=person.headers, timeout=20))
 
 
 def _name(place: Place, attack: Attack, name: str) -> str | None:
@@ -148,60 +171,58 @@ def _range(place: Place, attack: Attack, value: str) -> str | None:
     return _status(requests.get(f"{person.base_url}/files/{files[0]['id']}/content", headers=headers, timeout=20))
 
 
-def _multipart(place: Place, attack: Attack, pieces: list[bytes]) -> str | None:
-    """What is no whole form is refused; a whole one is unlikely enough, and its name never allowed."""
+def _multipart(place: Place, attack: Attack, body: bytes) -> str | None:
+    """The digest is that of no form: one that is whole is read to its end and then refused, too."""
     person = attack.people[0]
-    headers = {**person.headers, "Content-Type": "multipart/form-data; boundary=XX"}
-    url = f"{person.base_url}/files?name=.."
-    answer = requests.post(url, data=b"\r\n".join(pieces), headers=headers, timeout=20)
+    headers = {**person.headers, "Content-Type": "multipart/form-data; boundary=XX", "Content-Digest": NO_DIGEST}
+    answer = requests.post(f"{person.base_url}/files", data=body, headers=headers, timeout=20)
     return "accepted" if answer.status_code == 201 else _status(answer)
 
 
+NO_DIGEST = "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:"
+
+
 def _packets(place: Place, attack: Attack, packets: list[str | bytes]) -> str | None:
+    """The connection is ended, or still answers: never left hanging."""
     raw = RawWebSocket(urlsplit(place.target.system.socket_url).port or 0)
-    with contextlib.suppress(OSError):  # it hung up, as it may
-        for packet in packets:
+    raw.sock.settimeout(ANSWER_SECONDS)
+    try:
+        for packet in ["40", *packets, '429["User_connect",null]']:
             raw.send(packet)
-    raw.close()
+        while (answer := raw.read_text()) is not None:
+            if answer.startswith("439"):
+                return None if '"ok":false' in answer else f"answered {answer[:200]}"
+    except TimeoutError:
+        return "no answer and no end"
+    except OSError:
+        pass  # it hung up, as it may
+    finally:
+        raw.close()
     return None
 
 
 def _calls(place: Place, attack: Attack, value: tuple[str, Any]) -> str | None:
+    """What comes of it is seen in the log: an error that is not coded leaves a traceback there."""
     method, body = value
-    with kombu.Connection(place.target.system.amqp_uri) as connection, connection.channel() as channel:
-        kombu.Producer(channel).publish(
+    with kombu.pools.producers[kombu.Connection(place.target.system.amqp_uri)].acquire(block=True) as producer:
+        producer.publish(
             json.dumps(body), exchange=RPC_EXCHANGE, routing_key=method, content_type="application/json",
             content_encoding="utf-8", reply_to="nobody", correlation_id="x",
         )  # fmt: skip
     return None
 
 
-# Calls that change nothing whatever their arguments are: the others would do what they are told.
-READING = ["files.get", "files.list", "files.changes", "backup.versions", "backup.status", "users.get", "users.list"]
+HTTP: Kinds = {
+    "json": (st.tuples(st.sampled_from(TARGETS), JSON | FIELDS), _json),
+    "query": (st.tuples(st.sampled_from(READ), QUERIES), _query),
+    "name": (TEXT | st.from_regex(r"[./\\\u202e\u2066 ]{1,6}[a-z]{0,3}", fullmatch=True), _name),
+    "range": (RANGES, _range),
+    "multipart": (FORMS, _multipart),
+}
+SOCKETS: Kinds = {"packets": (st.lists(PACKETS | EVENTS | TEXT | st.binary(max_size=50), max_size=6), _packets)}
+BUS: Kinds = {"calls": (CALLS, _calls)}
 
-FAULTS: list[Fault] = [
-    Fuzz(
-        "http",
-        {
-            "json": (
-                st.tuples(st.sampled_from(["PATCH", "PUT", "DELETE"]), st.sampled_from(TARGETS), JSON | FIELDS),
-                _json,
-            ),
-            "name": (TEXT | st.from_regex(r"[./\\\u202e\u2066 ]{1,6}[a-z]{0,3}", fullmatch=True), _name),
-            "range": (RANGES, _range),
-            "multipart": (st.lists(LINES, max_size=12), _multipart),
-        },
-    ),
-    Fuzz("sockets", {"packets": (st.lists(PACKETS | TEXT | st.binary(max_size=50), max_size=6), _packets)}),
-    Fuzz(
-        "calls",
-        {
-            "calls": (
-                st.tuples(
-                    st.sampled_from(READING), JSON | st.fixed_dictionaries({"args": JSON, "kwargs": JSON | FIELDS})
-                ),
-                _calls,
-            )
-        },
-    ),
-]
+FAULTS: list[Fault] = [Fuzz("http", HTTP), Fuzz("sockets", SOCKETS), Fuzz("calls", BUS)]
+
+ALL_EDGES = Fuzz("everywhere", {**HTTP, **SOCKETS, **BUS}, examples=60)
+"""The three together, for those who have no time for three."""
