@@ -24,6 +24,9 @@ class ManySockets:
         self._sockets: list[RawWebSocket] = []
         self._selector = selectors.DefaultSelector()
         self._stopped = False
+        # Before the first is open: on a busy machine it takes longer to open a thousand than a ping may go unanswered.
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
         for number, token in enumerate(tokens):
             raw = RawWebSocket(port)
             raw.send("40")
@@ -31,8 +34,6 @@ class ManySockets:
             raw.sock.setblocking(False)
             self._sockets.append(raw)
             self._selector.register(raw.sock, selectors.EVENT_READ, number)
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._thread.start()
 
     def wait_identified(self, seconds: float) -> None:
         """Until every ack has come."""
@@ -55,7 +56,9 @@ class ManySockets:
         sock = self._sockets[number].sock
         try:
             data = sock.recv(65536)
-        except (BlockingIOError, ConnectionError):
+        except BlockingIOError:
+            return
+        except ConnectionError:
             data = b""
         if not data:
             self.closed += 1
