@@ -35,6 +35,7 @@ from gateway_http.content import content_of_file
 from gateway_http.deferred import Deferred
 from gateway_http.documents import DocumentsProvider
 from gateway_http.download import content_response
+from gateway_http.holds import Holds
 from gateway_http.limits import BATCH_JSON_BYTES_MAX
 from gateway_http.metrics_page import metrics_response
 from gateway_http.operations import run_operations
@@ -106,6 +107,7 @@ class Gateway:
     calm_collector = CalmCollector()
     metrics: Metrics = Metrics()
     users = DeadlineRpc(USERS)
+    files = DeadlineRpc(FILES)
     backup = DeadlineRpc(BACKUP)
     credentials = CredentialsProvider()
     documents = DocumentsProvider()
@@ -365,26 +367,30 @@ class Gateway:
 
     @route("PUT", "/files/<id:file_id>/hold", Access.ADMIN, body=HoldWanted)
     def hold_file(self, request: GatewayRequest, wanted: HoldWanted, file_id: int) -> Any:
-        """Have no rule of retention give up any version of a file."""
-        return self.backup("hold", file_id=file_id, reason=wanted.reason, by=request.identity.user_id)
+        """Have no rule of retention give up any version of a file, and nobody remove it for good."""
+        return self.holds.place(request, wanted.reason, file_id)
 
     @route("DELETE", "/files/<id:file_id>/hold", Access.ADMIN)
     def release_file(self, request: GatewayRequest, file_id: int) -> Response:
         """End the hold of a file; it stays on record."""
-        self.backup("release", file_id=file_id, by=request.identity.user_id)
+        self.holds.release(request, file_id)
         return no_content()
 
     @route("PUT", "/files/<id:file_id>/versions/<n:number>/hold", Access.ADMIN, body=HoldWanted)
     def hold_version(self, request: GatewayRequest, wanted: HoldWanted, file_id: int, number: int) -> Any:
-        """Have no rule of retention give up one version."""
-        by = request.identity.user_id
-        return self.backup("hold", file_id=file_id, version=number, reason=wanted.reason, by=by)
+        """Have no rule of retention give up one version, and nobody remove its file for good."""
+        return self.holds.place(request, wanted.reason, file_id, number)
 
     @route("DELETE", "/files/<id:file_id>/versions/<n:number>/hold", Access.ADMIN)
     def release_version(self, request: GatewayRequest, file_id: int, number: int) -> Response:
         """End the hold of a version; it stays on record."""
-        self.backup("release", file_id=file_id, version=number, by=request.identity.user_id)
+        self.holds.release(request, file_id, number)
         return no_content()
+
+    @property
+    def holds(self) -> Holds:
+        """Legal holds, in both places."""
+        return Holds(self.files, self.backup)
 
     @route("GET", "/holds", Access.ADMIN, query=HoldListQuery)
     def list_holds(self, request: GatewayRequest, query: HoldListQuery) -> Any:

@@ -94,6 +94,17 @@ class Holds:
             found += [hold for hold in self._of(file_id) if released or hold["released_at"] is None]
         return {"items": found, "next": None}
 
+    def readable(self) -> tuple[list[Hold], list[int]]:
+        """All holds in force, and the files whose holds cannot be read."""
+        found: list[Hold] = []
+        bad: list[int] = []
+        for file_id in self._file_ids():
+            try:
+                found += [hold for hold in self._of(file_id) if hold["released_at"] is None]
+            except BlobDamaged:
+                bad.append(file_id)
+        return found, bad
+
     def _file_ids(self) -> list[int]:
         try:
             files = [path.stem for path in self._directory.iterdir() if path.suffix == ".json"]

@@ -18,11 +18,12 @@ from backup.accounts import read_accounts
 from backup.chain_log import ChainView
 from backup.content import set_aside
 from backup.errors import Refused, describe
+from backup.holds import HOLDS, Holds
 from backup.home import MARKER, REFUSING, Home, Marker
 from backup.progress import Place, read_place, write_place
 from backup.rebuild_survey import FileHistory, Survey
 from backup.restore_choice import check_root, sources_of
-from docsave_services.contracts import FileEvent
+from docsave_services.contracts import FileEvent, Hold
 from docsave_services.errors import BlobDamaged, BlobMissing
 from docsave_services.runtime.refounding import Foundation, Founded, Ground
 from docsave_services.storage import BlobStore, blob_key
@@ -79,10 +80,17 @@ class Filler:
             rebuilt.problems.append(f"events {survey.last + 1} to {last} of the journal have no entry")
         rebuilt.epoch, rebuilt.last = epoch, max(last, survey.last)
         user_id_max = max([survey.user_id_max, *accounts])
+        holds = self._holds()
         rebuilt.founded = self._ground.found(
-            Foundation(epoch, accounts, survey.histories, rebuilt.last, survey.file_id_max, user_id_max)
+            Foundation(epoch, accounts, survey.histories, rebuilt.last, survey.file_id_max, user_id_max, holds)
         )
         rebuilt.problems += [f"the login of user {user_id} is not known" for user_id in rebuilt.founded.nameless]
+
+    def _holds(self) -> list[Hold]:
+        """The holds in force. One that cannot be read is named; its copies are kept all the same (``Holds.held``)."""
+        holds, bad = Holds(self._root).readable()
+        self.rebuilt.problems += [f"{HOLDS}/{file_id}.json: the holds cannot be read" for file_id in bad]
+        return holds
 
     def _bring(self, history: FileHistory) -> None:
         event = history.newest

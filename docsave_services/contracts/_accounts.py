@@ -118,6 +118,8 @@ AuditAction = Literal[
     "file_deleted",
     "file_restored",
     "file_removed",
+    "hold_placed",
+    "hold_released",
     "webhook_created",
     "webhook_updated",
     "webhook_secret_replaced",

@@ -40,6 +40,21 @@ class FileRefRow(Base):
     file_id: Mapped[int] = mapped_column(Integer, ForeignKey("file.id"), index=True)
 
 
+WHOLE_FILE = 0
+"""In the place of a version: all of them."""
+
+
+class FileHoldRow(Base):
+    """A legal hold in force. The holds themselves lie in the backup directory; a file that is gone may have some."""
+
+    __tablename__ = "file_hold"
+    __table_args__ = (TABLE_OPTIONS,)
+
+    file_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    user_id: Mapped[int] = mapped_column(Integer)
+
+
 class IdempotencyKeyRow(Base):
     """A request that came with an ``Idempotency-Key``, and its outcome as JSON."""
 

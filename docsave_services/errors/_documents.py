@@ -20,6 +20,14 @@ class NotDeleted(DocsaveError):
     title = "Conflict"
 
 
+class OnHold(DocsaveError):
+    """A legal hold keeps the document from being removed for good; an administrator can end it."""
+
+    code = "on_hold"
+    status = 409
+    title = "Conflict"
+
+
 class InProgress(DocsaveError):
     """An earlier request with this Idempotency-Key is still under way; repeat it shortly."""
 

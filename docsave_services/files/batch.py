@@ -26,6 +26,7 @@ from docsave_services.db.audit import Actor
 from docsave_services.db.file_models import FileLabelRow, FileRefRow
 from docsave_services.db.models import FileRow
 from docsave_services.errors import BlobMissing, DocsaveError, NotDeleted, NotFound, PreconditionFailed
+from docsave_services.files.holds import refuse_held
 from docsave_services.files.references import References
 from docsave_services.files.repeats import EarlierRequests, already_applied
 from docsave_services.files.rows import NewFile, as_file, as_journal_entry, file_at, labels_text, name_key
@@ -195,6 +196,7 @@ class Batch:
 
     def _remove(self, change: Change) -> StoredFile:
         row = self._row(change)
+        refuse_held(self._session, row.id)
         row.deleted_at = row.deleted_at or self._moment
         file = self._record(row, FILE_DELETE, change, "file_removed", permanent=True)
         self._usage.change(row.user_id, -1, -row.size)

@@ -22,6 +22,7 @@ from docsave_services.contracts import (
     Usage,
 )
 from docsave_services.db import journal
+from docsave_services.db.audit import Actor
 from docsave_services.db.provider import Database, check_database
 from docsave_services.db.transactions import Transactions
 from docsave_services.domain.ids import is_id
@@ -31,6 +32,7 @@ from docsave_services.files.changes import apply_changes
 from docsave_services.files.compared import CompareQuery, compare
 from docsave_services.files.filters import FileFilters
 from docsave_services.files.folder_list import FOLDERS_MAX, FolderQuery, list_folders
+from docsave_services.files.holds import note_hold, note_release
 from docsave_services.files.lists import FileQuery, list_files
 from docsave_services.files.origins import origins_of
 from docsave_services.files.outbox import Outbox, OutboxHandle
@@ -236,6 +238,36 @@ class FilesService:
         if news:
             self.outbox.hint(FILE_PROTECTED, {"items": news})
         return {"updated": len(news)}
+
+    @rpc
+    def hold(
+        self,
+        file_id: int,
+        user_id: int,
+        reason: str,
+        version: int | None = None,
+        by: int | None = None,
+        address: str | None = None,
+        session_id: str | None = None,
+        key_id: int | None = None,
+    ) -> bool:
+        """A legal hold that the backup has: the file is not removed for good. Whether it is news; the trail has it."""
+        actor = Actor(by, address, session_id, key_id)
+        return self.db.write(lambda s: note_hold(s, user_id, file_id, version, reason, actor), repeatable=True)
+
+    @rpc
+    def release(
+        self,
+        file_id: int,
+        version: int | None = None,
+        by: int | None = None,
+        address: str | None = None,
+        session_id: str | None = None,
+        key_id: int | None = None,
+    ) -> bool:
+        """A hold is over. Whether there was one; the trail has it."""
+        actor = Actor(by, address, session_id, key_id)
+        return self.db.write(lambda s: note_release(s, file_id, version, actor), repeatable=True)
 
     @rpc
     def usage(self, user_id: int) -> Usage:

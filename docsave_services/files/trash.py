@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, func, select, true
+from sqlalchemy import ColumnElement, and_, func, not_, select, true
 from sqlalchemy.orm import Session
 
 from docsave_services.contracts import Change, FileEvent
 from docsave_services.db.models import FileRow
 from docsave_services.db.transactions import Transactions
 from docsave_services.files.changes import apply_changes
+from docsave_services.files.holds import is_held
 from docsave_services.storage import BlobStore
 
 REMOVED_AT_ONCE = 200
@@ -25,7 +26,8 @@ def empty_trash(
     transactions: Transactions, store: BlobStore, before: datetime, hand_over: Callable[[Sequence[FileEvent]], None]
 ) -> int:
     """Remove files that were put into the trash before that moment, oldest first; how many. Their events are handed
-    over. One that somebody restores meanwhile stays: the removal is for the version that was seen."""
+    over. One that somebody restores meanwhile stays: the removal is for the version that was seen. One on hold waits
+    for the end of the hold."""
     removed = 0
     for _ in range(BATCHES_MAX):
         due = transactions.read(lambda s: _overdue(s, before))
@@ -56,4 +58,4 @@ def trash_limit(days: int, moment: datetime) -> datetime | None:
 
 
 def _is_overdue(before: datetime) -> ColumnElement[bool]:
-    return and_(FileRow.trashed == true(), FileRow.deleted_at < before)
+    return and_(FileRow.trashed == true(), FileRow.deleted_at < before, not_(is_held()))

@@ -19,10 +19,17 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from docsave_services.contracts import FILE_DELETE, ChangesPage, FileEvent, PastPage, UserDetails
+from docsave_services.contracts import FILE_DELETE, ChangesPage, FileEvent, Hold, PastPage, UserDetails
 from docsave_services.db import journal, migrate
 from docsave_services.db.engine import make_engine
-from docsave_services.db.file_models import BackupProgressRow, FileLabelRow, FileRefRow, FileUsageRow
+from docsave_services.db.file_models import (
+    WHOLE_FILE,
+    BackupProgressRow,
+    FileHoldRow,
+    FileLabelRow,
+    FileRefRow,
+    FileUsageRow,
+)
 from docsave_services.db.models import FileEventRow, FileRow, JournalHeadRow, UserRow
 from docsave_services.db.transactions import Transactions
 from docsave_services.domain import accounts
@@ -52,7 +59,8 @@ History = Sequence[FileEvent]
 @dataclass(frozen=True, slots=True)
 class Foundation:
     """What a database is made of. ``histories`` may be called again; ``last`` is the newest event of the journal, of
-    which everything is copied. ``file_id_max`` and ``user_id_max`` are the highest ids that were ever seen."""
+    which everything is copied. ``file_id_max`` and ``user_id_max`` are the highest ids that were ever seen. ``holds``
+    are the legal holds in force."""
 
     epoch: str
     accounts: Mapping[int, UserDetails]
@@ -60,6 +68,7 @@ class Foundation:
     last: int
     file_id_max: int
     user_id_max: int
+    holds: Sequence[Hold] = ()
 
 
 @dataclass(slots=True)
@@ -178,6 +187,9 @@ class _Filling:
                 self._flush()
         for user_id, (files, size) in self._usage.items():
             self._waiting[FileUsageRow].append({"user_id": user_id, "files": files, "used_bytes": size})
+        for hold in self._foundation.holds:
+            place = {"file_id": hold["file_id"], "version": hold["version"] or WHOLE_FILE}
+            self._waiting[FileHoldRow].append({**place, "user_id": hold["user_id"]})
         self._flush()
         self._write_heads()
         return self._founded
@@ -244,7 +256,7 @@ class _Filling:
         self._session.execute(update(JournalHeadRow).values(last=foundation.last, epoch=foundation.epoch))
 
 
-_TABLES = (UserRow, FileRow, FileLabelRow, FileRefRow, FileUsageRow, FileEventRow)
+_TABLES = (UserRow, FileRow, FileLabelRow, FileRefRow, FileUsageRow, FileEventRow, FileHoldRow)
 """In an order in which each row finds those that it points to."""
 
 

@@ -10,6 +10,7 @@ from docsave_services.errors import (
     Forbidden,
     NotDeleted,
     NotFound,
+    OnHold,
     PreconditionFailed,
     PreconditionRequired,
     QuotaExceeded,
@@ -85,7 +86,7 @@ DOCUMENTS = Subject(
         ),
         "delete_file": Told(
             (Answer(204, "It is in the trash, or away.", None, ("Idempotent-Replayed",)),),
-            also=(NotFound, *CONDITIONS),
+            also=(NotFound, OnHold, *CONDITIONS),
             headers=("If-Match",),
         ),
         "restore_file": Told(

@@ -45,7 +45,7 @@ HISTORY = Subject(
             (Answer(200, "The hold.", contracts.Hold),),
             also=(NotFound, BlobDamaged),
             more="What is held already stays as it was. Copies in the backup are held; the document itself may still be"
-            " changed and deleted.",
+            " changed and put into the trash, but not removed for good (409 `on_hold`).",
         ),
         "release_file": Told((Answer(204, "It is over."),), also=(NotFound, BlobDamaged)),
         "hold_version": Told((Answer(200, "The hold.", contracts.Hold),), also=(NotFound, VersionThinned, BlobDamaged)),

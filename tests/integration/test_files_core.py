@@ -19,10 +19,12 @@ from sqlalchemy import func, select, text, update
 from docsave_services.contracts import Change, FileEvent, Outcome, StoredFile
 from docsave_services.db import audit, journal
 from docsave_services.db.account_models import AuditRow
+from docsave_services.db.audit import Actor
 from docsave_services.db.file_models import FileLabelRow, FileRefRow, FileUsageRow, IdempotencyKeyRow
 from docsave_services.db.models import FileRow, UserRow
 from docsave_services.files import queries
 from docsave_services.files.changes import Applied
+from docsave_services.files.holds import note_hold, note_release
 from docsave_services.files.usage import usage_of
 from docsave_services.times import now
 from tests.support.documents import Documents
@@ -176,6 +178,24 @@ def test_the_trail_says_who_took_a_file_away_and_brought_it_back(documents: Docu
         (documents.user_id, documents.user_id, "192.0.2.7", "s" * 32, 9)
     }
     assert {line.action for line in lines} <= set(audit.ACTIONS)
+
+
+def test_a_held_file_is_not_removed(documents: Documents) -> None:
+    """Not by its owner, not by an administrator, while the rest of the batch is; after the last hold it goes."""
+    held = one(documents.apply(documents.create()))
+    for version in (None, 1):
+        hold = (documents.user_id, held["id"], version, "lawsuit", Actor(by=9))
+        assert [documents.db.write(lambda s, h=hold: note_hold(s, *h)) for _ in range(2)] == [True, False]
+    for version in (None, 1):
+        other = one(documents.apply(documents.create()))
+        refused, done = documents.apply(change("remove", held["id"]), change("remove", other["id"])).outcomes
+        assert (refused["code"], done["ok"]) == ("on_hold", True)
+        release = (held["id"], version, Actor(by=9))
+        assert [documents.db.write(lambda s, r=release: note_release(s, *r)) for _ in range(2)] == [True, False]
+    assert one(documents.apply(change("remove", held["id"])))["id"] == held["id"]
+    query = select(AuditRow.action).where(AuditRow.action.like("hold%"))
+    actions = documents.db.read(lambda s: s.scalars(query).all())
+    assert sorted(actions) == ["hold_placed", "hold_placed", "hold_released", "hold_released"]
 
 
 def test_a_message_repeated_after_the_file_is_gone_does_nothing(documents: Documents) -> None:

@@ -18,15 +18,18 @@ from backup.chain_log import ChainWriter
 from backup.drill import Drill
 from backup.errors import Refused
 from backup.history import History
+from backup.holds import Holds
 from backup.home import Home
 from backup.progress import Place, read_place, write_place
 from backup.rebuild import NotEmpty, Rebuild, Rebuilt
 from backup.verify import Verification
 from docsave_services.db import journal
+from docsave_services.db.audit import Actor
 from docsave_services.db.file_models import FileLabelRow, FileRefRow
 from docsave_services.db.models import FileEventRow, FileRow, UserRow
 from docsave_services.errors import BadCredentials
 from docsave_services.files.changes import apply_changes
+from docsave_services.files.holds import note_release
 from docsave_services.files.past import PastQuery, list_past
 from docsave_services.files.protection import copied_through
 from docsave_services.files.usage import usage_of
@@ -161,6 +164,25 @@ def test_all_of_it_comes_back(lost: Lost, ground: Ground) -> None:
     for row in columns(db, FileRow):
         assert b"".join(store.read_verified(row["path"], row["size"]))
     assert {p.name for p in store.root.glob("??/??/*")} == {row["sha256"] for row in columns(db, FileRow)}
+
+
+@on_sqlite
+def test_holds_are_in_force_again(lost: Lost, ground: Ground) -> None:
+    """What was held is not removed for good from the new system either; what was released is free; holds that cannot be
+    read are named."""
+    holds, user_id = Holds(lost.root), lost.documents.user_id
+    for file_id, version in ((lost.ids["plain"], None), (lost.ids["plain"], 2), (lost.ids["equal"], 1)):
+        holds.place(user_id, file_id, version, "lawsuit", 1)
+    holds.release(lost.ids["equal"], 1, 1)
+    (lost.root / "holds" / "99.json").write_text("nonsense")
+    assert lost.rebuild(ground).problems == ["holds/99.json: the holds cannot be read"]
+    store = BlobStore(lost.data_dir / "blobs")
+    wanted: list[Any] = [{"op": "remove", "by": None, "file_id": lost.ids[name]} for name in ("plain", "equal")]
+    kept, gone = apply_changes(ground._transactions, store, wanted).outcomes
+    assert (kept["code"], gone["ok"]) == ("on_hold", True)
+    for version in (None, 2):
+        assert ground._transactions.write(lambda s, v=version: note_release(s, lost.ids["plain"], v, Actor()))
+    assert apply_changes(ground._transactions, store, wanted[:1]).outcomes[0]["ok"]
 
 
 def usage(db: Any, user_id: int) -> Any:

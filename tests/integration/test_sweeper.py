@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import update
 
 from docsave_services.contracts import Change
+from docsave_services.db.audit import Actor
 from docsave_services.db.engine import make_engine
 from docsave_services.db.file_models import IdempotencyKeyRow
 from docsave_services.db.models import FileRow, JournalHeadRow
@@ -22,6 +23,7 @@ from docsave_services.db.transactions import Transactions
 from docsave_services.errors import BlobMissing, DatabaseUnavailable, Unavailable
 from docsave_services.files import sweeper as sweeper_module
 from docsave_services.files import trash
+from docsave_services.files.holds import note_hold, note_release
 from docsave_services.files.needs import BACKUP_UNKNOWN, OTHER_JOURNAL
 from docsave_services.storage import UnfinishedUploads, UploadState, sweep
 from docsave_services.times import now
@@ -359,6 +361,18 @@ def test_the_trash_is_emptied_by_age(documents: Documents, monkeypatch: pytest.M
         (file_id, "File_delete", True, 3, None) for file_id in old
     ]
     assert documents.db.read(lambda s: s.query(FileRow.id).all()) == [(young,)]
+
+
+def test_a_held_file_stays_in_the_trash(documents: Documents, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it was there; it holds up no other, and goes when the hold is over."""
+    monkeypatch.setattr(trash, "REMOVED_AT_ONCE", 1)
+    sweeping = Sweeping(documents, trash_days=30)
+    held, other = in_the_trash(documents, 100, "held"), in_the_trash(documents, 31, "other")
+    documents.db.write(lambda s: note_hold(s, documents.user_id, held, 1, "lawsuit", Actor()))
+    assert sweeping.sweeper.preview()["trash"] == 1
+    assert (sweeping.sweep()["trash"], [event["id"] for event in sweeping.events]) == (1, [other])
+    documents.db.write(lambda s: note_release(s, held, 1, Actor()))
+    assert sweeping.sweep()["trash"] == 1
 
 
 @SQLITE

@@ -310,6 +310,31 @@ def test_administrators_hold_files_and_versions(archive: Archive) -> None:
     assert archive.ask("DELETE", f"{path}/hold", by=archive.admin).status_code == 404
     assert _held(archive, file) == [1]
     assert _held(archive, file, "?released=true") == [None, 1]
+    trail = archive.ask("GET", f"/audit?user_id={archive.anna}&limit=3", by=archive.admin).json()["items"]
+    assert [(line["action"], line["by"], line["detail"]) for line in trail] == [
+        ("hold_released", archive.admin, {"file": file["id"], "version": None}),
+        ("hold_placed", archive.admin, {"file": file["id"], "version": 1, "reason": "lawsuit 12/2026"}),
+        ("hold_placed", archive.admin, {"file": file["id"], "version": None, "reason": "lawsuit 12/2026"}),
+    ]
+
+
+def test_what_is_held_is_not_removed_for_good(archive: Archive) -> None:
+    """By nobody, from wherever, until the last hold is over; into the trash it goes. What was done by half is ended."""
+    file = archive.save("contract.pdf", b"signed twice")
+    archive.wait_copied(file, 1)
+    path, wanted = f"/files/{file['id']}", {"reason": "lawsuit 13/2026"}
+    for where in (f"{path}/hold", f"{path}/versions/1/hold"):
+        assert archive.ask("PUT", where, by=archive.admin, json=wanted).status_code == 200
+    assert archive.ask("DELETE", path).status_code == 204
+    for by in (archive.anna, archive.admin):
+        problem_of(archive.ask("DELETE", f"{path}?permanent=true", by=by), 409, "on_hold")
+    assert archive.ask("POST", f"{path}/restore").status_code == 200
+    assert archive.ask("DELETE", f"{path}/hold", by=archive.admin).status_code == 204
+    problem_of(archive.ask("DELETE", f"{path}?permanent=true"), 409, "on_hold")
+    archive.rpc("backup", "release", file_id=file["id"], version=1, by=archive.admin)  # and then the caller was lost
+    problem_of(archive.ask("DELETE", f"{path}?permanent=true"), 409, "on_hold")
+    assert archive.ask("DELETE", f"{path}/versions/1/hold", by=archive.admin).status_code == 204
+    assert archive.ask("DELETE", f"{path}?permanent=true").status_code == 204
 
 
 def _held(archive: Archive, file: dict[str, Any], query: str = "") -> list[int | None]:
