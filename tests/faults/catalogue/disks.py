@@ -13,7 +13,7 @@ import eventlet
 import requests
 
 from tests.faults.attack import RECOVERY_SECONDS, Attack
-from tests.faults.catalogue.fault import Fault, Place, Struck
+from tests.faults.catalogue.fault import PORTION, Fault, Place, Struck
 from tests.faults.catalogue.stages import run
 from tests.support.strace import Strace
 from tests.support.waiting import wait_until
@@ -146,7 +146,9 @@ class Slow(Failing):
         self._usual = 0.0
 
     def strike(self, place: Place, attack: Attack) -> Struck:
-        self._usual = _late(list(_read_often(attack)))  # a machine that does other things at the same time is slow too
+        usual: list[float] = []
+        attack.strike(lambda: usual.extend(_read_often(attack)), PORTION)  # a busy machine is slow without any fault
+        self._usual = _late(usual)
         return super().strike(place, attack)
 
     def look(self, place: Place, attack: Attack) -> list[str]:
