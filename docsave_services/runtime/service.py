@@ -17,6 +17,10 @@ from docsave_services.runtime.programs import SERVICES, ServiceProgram, own_amqp
 WAIT_SECONDS = 60.0
 """How long a start waits for the broker, and then for the schema; after that it ends and is started again."""
 
+MALLOC_ARENAS = "2"
+"""glibc gives each thread a heap of its own, and each keeps the most that it ever needed: after as many passes of
+``verify`` over 16,000 entries as there are threads for them a process held 39 MiB that nobody used, with two heaps 8."""
+
 SUPERVISOR_PID = "DOCSAVE_SUPERVISOR_PID"
 
 
@@ -85,6 +89,7 @@ def _become(program: ServiceProgram, resolved: dict[str, str]) -> None:
     unused = {*env.FROM_FILES, *map(own_amqp_uri, SERVICES)} - {*program.secrets, env.METRICS_TOKEN}
     environment = env.without(resolved, unused)
     environment.setdefault("PYTHONWARNINGS", "ignore")  # Nameko's imports of pkg_resources and eventlet each warn
+    environment.setdefault("MALLOC_ARENA_MAX", MALLOC_ARENAS)
     environment["PYTHONUNBUFFERED"] = "1"
     nameko = str(Path(sys.executable).with_name("nameko"))
     os.chdir(env.ROOT)

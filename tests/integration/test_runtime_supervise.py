@@ -72,6 +72,13 @@ def test_services_get_only_the_secrets_they_use(system):
         assert b"DOCSAVE_ADMIN_PASSWORD=" not in variables
 
 
+def test_services_share_two_heaps(system):
+    """Threads for blocking work would each keep a heap as large as it ever was."""
+    for service in SERVICES:
+        environment = Path(f"/proc/{system.pid_of(service)}/environ").read_bytes().split(b"\0")
+        assert b"MALLOC_ARENA_MAX=2" in environment, service
+
+
 def test_nameko_shell_finds_the_running_system(system):
     """Sourcing ``<data>/env`` is all an operator needs for ``nameko shell --config config.yml``."""
     shell = f". {system.data_dir}/env && .venv/bin/nameko shell --config config.yml"

@@ -201,14 +201,14 @@ def _packets(place: Place, attack: Attack, packets: list[str | bytes]) -> str | 
     return None
 
 
-def _calls(place: Place, attack: Attack, value: tuple[str, Any]) -> str | None:
-    """What comes of it is seen in the log: an error that is not coded leaves a traceback there."""
-    method, body = value
+def _calls(place: Place, attack: Attack, calls: list[tuple[str, Any]]) -> str | None:
+    """What comes of them is seen in the log: an error that is not coded leaves a traceback there."""
     with kombu.pools.producers[kombu.Connection(place.target.system.amqp_uri)].acquire(block=True) as producer:
-        producer.publish(
-            json.dumps(body), exchange=RPC_EXCHANGE, routing_key=method, content_type="application/json",
-            content_encoding="utf-8", reply_to="nobody", correlation_id="x",
-        )  # fmt: skip
+        for method, body in calls:
+            producer.publish(
+                json.dumps(body), exchange=RPC_EXCHANGE, routing_key=method, content_type="application/json",
+                content_encoding="utf-8", reply_to="nobody", correlation_id="x",
+            )  # fmt: skip
     return None
 
 

@@ -42,6 +42,11 @@ class Place:
         self.known = self.everything()
         self.silent, self.silent_since = RawWebSocket(notifier_port), time.monotonic()
 
+    def close(self) -> None:
+        """Hang up."""
+        self.listener.close()
+        self.silent.close()
+
     @property
     def token(self) -> str:
         """The person's access token."""
@@ -123,8 +128,8 @@ def place_on(amqp_uri: str, directory: Path) -> Iterator[Place]:
                 programs[target.split(".")[-2]] = gateway.run(target)
             wait_until(lambda: gateway.get("/health/ready").status_code == 200, 60, 0.2)
             programs |= {"gateway": gateway.program, "files": gateway.files}
-            with gateway.rpc() as rpc:
-                yield Place(gateway, port, programs, rpc)
+            with gateway.rpc() as rpc, contextlib.closing(Place(gateway, port, programs, rpc)) as place:
+                yield place
         finally:
             for program in programs.values():
                 if program not in (gateway.program, gateway.files):
