@@ -18,6 +18,7 @@ from werkzeug.routing import BaseConverter, Map
 from docsave_services.errors import Unavailable
 from docsave_services.log import get_logger
 from docsave_services.settings import Settings
+from docsave_services.sockets import send_at_once
 from gateway_http.app import GatewayApp
 from gateway_http.idempotency import RequestsUnderWay
 from gateway_http.limits import (
@@ -150,6 +151,7 @@ class GatewayServer(WebServer):
                 eventlet.sleep(0.1)
                 continue
             sock.settimeout(SOCKET_TIMEOUT_SECONDS)
+            send_at_once(sock)
             self.container.spawn_managed_thread(partial(self._serve, sock, address), identifier="connection")
 
     def _serve(self, sock: Any, address: Any) -> None:

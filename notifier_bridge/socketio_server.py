@@ -22,6 +22,7 @@ from docsave_services.domain.client_address import client_address
 from docsave_services.errors import DocsaveError, InternalError, MethodNotAllowed, NotFound, TooManySockets, Unavailable
 from docsave_services.log import get_logger
 from docsave_services.settings import Settings
+from docsave_services.sockets import send_at_once
 from notifier_bridge import asyncapi
 from notifier_bridge.limits import (
     CONNECTIONS_MAX,
@@ -106,6 +107,7 @@ class SocketIOServer(WebServer):
                 sock.close()
                 continue
             sock.settimeout(SOCKET_TIMEOUT_SECONDS)
+            send_at_once(sock)
             connections += 1
             thread = self.container.spawn_managed_thread(partial(self.process_request, sock, address), "connection")
             thread.link(released)
