@@ -20,9 +20,18 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def processor_seconds(pids: Iterable[int]) -> float:
-    """What these processes have used so far, of their own and for them in the kernel."""
-    return sum(_ticks(pid) for pid in pids) / _TICKS
+def processor_times(pids: Iterable[int]) -> dict[int, float]:
+    """Seconds that these processes have used so far, their own and for them in the kernel; one that ended has none."""
+    found = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            found[pid] = _ticks(pid) / _TICKS
+    return found
+
+
+def spent(before: dict[int, float], after: dict[int, float]) -> float:
+    """Seconds used between two ``processor_times``. Those who came between count, what one used that ended does not."""
+    return sum(seconds - before.get(pid, 0.0) for pid, seconds in after.items())
 
 
 def megabytes(pids: Iterable[int]) -> float:

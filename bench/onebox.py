@@ -21,7 +21,7 @@ from typing import ClassVar
 import requests
 
 from bench import wire
-from bench.cost import family, megabytes, processor_seconds, resident_megabytes
+from bench.cost import family, megabytes, processor_times, resident_megabytes, spent
 from bench.listeners import Listeners
 from bench.programs import Server, log_in, new_user, running_monolith
 from bench.rounds import SECONDS, Row, in_turn, median, ratio
@@ -182,12 +182,11 @@ def _loaded(
 
 def _measure(variant: Variant, make: Callable[[], bytes], taken: Taken, at_once: int) -> float:
     variant.settle()
-    pids = variant.pids()
-    before = processor_seconds(pids)
+    before = processor_times(variant.pids())
     load = wire.load(variant.server.port, at_once, SECONDS, make)
     variant.settle()
     answers = len(load.took)
-    taken.costs.append((processor_seconds(pids) - before) * 1000 / answers)
+    taken.costs.append(spent(before, processor_times(variant.pids())) * 1000 / answers)
     taken.rates.append(load.rate)
     taken.middles.append(load.took[answers // 2])
     taken.slow.append(load.p99)

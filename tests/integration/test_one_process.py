@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from bench.cost import family, megabytes, processor_seconds
+from bench.cost import family, megabytes, processor_times, spent
 from bench.onebox import OneProcess, running
 from bench.programs import PASSWORD, new_user
 from tests.support.notifier import Recorder
@@ -46,5 +46,8 @@ def test_errors_of_a_service_are_answered_as_theirs(one: System, headers: dict[s
 
 def test_cost_is_that_of_the_whole_family(one: System) -> None:
     """What the comparison counts is there to be counted."""
-    assert processor_seconds(family(one.front_pid)) > 1
+    found = processor_times([*family(one.front_pid), 2**22 + 1])
+    assert found.keys() == {one.front_pid}
+    assert found[one.front_pid] > 1
+    assert spent({one.front_pid: 0.5, 7: 9.0}, {one.front_pid: 2.0, 8: 1.0}) == 2.5
     assert megabytes(family(one.front_pid)) > 50
