@@ -123,6 +123,11 @@ class Gateway:
     static: StaticFiles = StaticFilesProvider()
     api_document: StaticFile = ApiDocumentProvider()
 
+    @property
+    def holds(self) -> Holds:
+        """Legal holds: in the backup, and where documents are removed."""
+        return Holds(self.files, self.backup)
+
     @hint(USERS, REVOKED)
     def revoked(self, item: Revocation) -> None:
         """A session, a user's older tokens or a key is over: refused here from now on."""
@@ -386,11 +391,6 @@ class Gateway:
         """End the hold of a version; it stays on record."""
         self.holds.release(request, file_id, number)
         return no_content()
-
-    @property
-    def holds(self) -> Holds:
-        """Legal holds, in both places."""
-        return Holds(self.files, self.backup)
 
     @route("GET", "/holds", Access.ADMIN, query=HoldListQuery)
     def list_holds(self, request: GatewayRequest, query: HoldListQuery) -> Any:

@@ -23,11 +23,11 @@ REASON_TOLD_MAX = 200
 
 
 def note_hold(session: Session, owner: Any, file_id: Any, version: Any, reason: Any, actor: Actor) -> bool:
-    """Keep the file from being removed for good; whether that is news. ``owner`` is whose file it is, for the trail;
-    ``version`` None is the whole file."""
+    """Keep the file from being removed for good; whether that is news. ``owner`` is whose file it is, for the trail (0:
+    nobody's); ``version`` None is the whole file."""
     place = _place(file_id, version)
     problem = id_problem(owner)
-    if problem:
+    if problem and (owner != 0 or type(owner) is not int):
         raise InvalidInput.for_field("user_id", problem)
     if not isinstance(reason, str):
         raise InvalidInput.for_field("reason", "must be text")
@@ -35,9 +35,8 @@ def note_hold(session: Session, owner: Any, file_id: Any, version: Any, reason: 
     if session.get(FileHoldRow, place) is not None:
         return False
     session.add(FileHoldRow(file_id=place[0], version=place[1], user_id=owner))
-    audit.record(
-        session, "hold_placed", owner, actor, file=file_id, version=version, reason=reason[:REASON_TOLD_MAX]
-    )  # fmt: skip
+    told = {"file": file_id, "version": version, "reason": reason[:REASON_TOLD_MAX]}
+    audit.record(session, "hold_placed", owner or None, actor, **told)
     return True
 
 
@@ -49,7 +48,7 @@ def note_release(session: Session, file_id: Any, version: Any, actor: Actor) -> 
     if row is None:
         return False
     session.delete(row)
-    audit.record(session, "hold_released", row.user_id, actor, file=file_id, version=version)
+    audit.record(session, "hold_released", row.user_id or None, actor, file=file_id, version=version)
     return True
 
 
