@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from typing import Any
 
@@ -41,6 +42,10 @@ class AtMostOnceRpcConsumer(RpcConsumer):
         except (KombuError, AMQPError, OSError) as exc:
             # The caller's deadline tells it; killing the whole container for one lost answer helps nobody.
             _log.warning("rpc_reply_lost", routing_key=_routing_key(message), error=str(exc))
+            # A call that was refused before it started is not acknowledged yet: as many of those as there are workers,
+            # whose answer the broker does not take, and no call would ever be delivered again.
+            with contextlib.suppress(MessageStateError):
+                self.queue_consumer.ack_message(message)
             return result, exc_info
 
 

@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 import eventlet
 import kombu
 import pytest
+from amqp.exceptions import AccessRefused
 from nameko.containers import ServiceContainer
 from nameko.events import EventDispatcher
+from nameko.rpc import Responder
 from nameko.standalone.rpc import ClusterRpcProxy
 from nameko.testing.services import dummy, entrypoint_hook
 from nameko.testing.utils import get_extension
@@ -203,6 +205,27 @@ def test_a_malformed_message_does_no_harm(
     with kombu.Connection(rabbit_config["AMQP_URI"]) as connection:
         channel = connection.default_channel
         wait_until(lambda: channel.queue_declare(f"rpc-{names}", passive=True).message_count == 0)
+
+
+def test_refusals_that_nobody_can_be_told_of_do_no_harm(
+    call: Callable[..., Any], rabbit_config: dict[str, Any], names: str, monkeypatch: pytest.MonkeyPatch,
+    wait_until: WaitUntil,
+) -> None:  # fmt: skip
+    """More of them than there are workers, each with an answer that the broker does not take: the next call is
+    answered."""
+    lost: list[Any] = []
+
+    def refused(_responder: Any, result: Any, *_: Any) -> Any:
+        lost.append(result)
+        raise AccessRefused("access to topic 'nobody' refused")
+
+    assert call("echo", value="alive") == "alive"
+    with monkeypatch.context() as patched:
+        patched.setattr(Responder, "send_response", refused)
+        for _ in range(30):
+            publish(rabbit_config["AMQP_URI"], names, b'{"args": [], "kwargs": {"nonsense": 1}}', reply_to="nobody")
+        wait_until(lambda: len(lost) == 30)
+    assert call("echo", value="alive") == "alive"
 
 
 def test_a_call_is_acknowledged_when_it_starts(
