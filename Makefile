@@ -64,7 +64,7 @@ JOBS = 1
 ATTACK = $(BIN)/python -W ignore -m tests.faults.soak --fault '$(FAULT)' --database $(DATABASE) --jobs $(JOBS) $(if $(AGAIN),--again)
 faults: $(VENV)/dev.stamp test-programs ## one fault of each family: ten minutes
 	@$(ATTACK) --seeds 1 --quick --again
-soak: $(VENV)/dev.stamp test-programs ## all faults with more seeds: hours
+soak: $(VENV)/dev.stamp test-programs ## all faults with three seeds: hours, fewer with JOBS=2
 	@$(ATTACK) --seeds "$(SEEDS)"
 
 # Other things that take long: `make soak-load MINUTES=60` is 32 people and 1,000 sockets, beside backup and verify.
