@@ -167,4 +167,4 @@ def _sha256(blob: str) -> str:
 
 def _file_id(copy: str) -> str:
     """How the backup service reports a copy: history/<2>/<file id>/<version…>."""
-    return rf"\"file_id\": {PurePosixPath(copy).parent.name},"
+    return rf"\"file_id\":{PurePosixPath(copy).parent.name},"
