@@ -15,6 +15,7 @@ from nameko.web.server import WebServer
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import BaseConverter, Map
 
+from docsave_services.domain.ids import ID_MAX
 from docsave_services.errors import Unavailable
 from docsave_services.log import get_logger
 from docsave_services.settings import Settings
@@ -36,7 +37,6 @@ from gateway_http.request_id import request_id_from
 
 _log = get_logger(__name__)
 
-NUMBER_MAX = 2**31 - 1
 
 _ADDRESS, _SOCKET, _STATE = range(3)
 
@@ -49,7 +49,7 @@ class NumberConverter(BaseConverter):
 
     def to_python(self, value: str) -> int:
         number = int(value)
-        if number > NUMBER_MAX:
+        if number > ID_MAX:
             raise NotFound  # a ValidationError would be 405 where another method has the same path
         return number
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from docsave_services.domain.ids import ID_MAX
 from gateway_http.openapi.components import tidy
 from gateway_http.schemas import _shapes as shapes
 from gateway_http.schemas import list_fields
 
 Parameter = dict[str, Any]
 
-_NUMBER = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
+_NUMBER = {"type": "integer", "minimum": 1, "maximum": ID_MAX}
 _HEX = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 _NAME = {"type": "string", **shapes.FILE_NAME.keywords}
 
