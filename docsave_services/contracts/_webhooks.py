@@ -13,10 +13,11 @@ class Webhook(TypedDict):
     """An endpoint that hears of changes, as its owner sees it; never with its secret.
 
     ``labels`` are filters such as ``crm.deal=42``; ``system`` wants documents with that system's label. Everything up
-    to ``cursor`` is delivered, and ``lag`` entries of the journal lie behind it. ``tries`` counts those of the event
-    that fails now, since ``failing_since``. ``reason`` says why it is disabled. ``last_code`` is the status of the last
-    answer, None when there was none, and ``last_error`` what was wrong with it. An old secret still signs until
-    ``old_secret_until``.
+    to ``cursor`` is delivered, and ``lag`` entries of the journal lie behind it, the oldest for ``lag_seconds``.
+    ``tries`` counts those of the event that fails now, since ``failing_since``. ``reason`` says why it is disabled.
+    ``last_code`` is the status of the last answer, None when there was none, and ``last_error`` what was wrong with
+    it; ``failed_at``, ``failed_code`` and ``failed_error`` are those of the last try that failed, however long ago.
+    An old secret still signs until ``old_secret_until``.
     """
 
     id: int
@@ -33,12 +34,16 @@ class Webhook(TypedDict):
     reason: str | None
     cursor: str
     lag: int
+    lag_seconds: float
     tries: int
     failing_since: str | None
     retry_at: str | None
     last_at: str | None
     last_code: int | None
     last_error: str | None
+    failed_at: str | None
+    failed_code: int | None
+    failed_error: str | None
     old_secret_until: str | None
     created_at: str
     updated_at: str

@@ -20,7 +20,8 @@ class WebhookRow(Base):
 
     ``secret`` and ``old_secret`` are sealed (``webhooks.sealed``). ``events`` and ``labels`` are JSON lists.
     ``epoch`` and ``event_id`` are the cursor; ``moves`` counts how often somebody set it by hand, so that a delivery
-    that was under way cannot set it back. ``requests`` says that single deliveries wait to be made.
+    that was under way cannot set it back. ``requests`` says that single deliveries wait to be made. ``last_*`` tell of
+    the last try, ``failed_*`` of the last one that failed.
     """
 
     __tablename__ = "webhook"
@@ -51,6 +52,9 @@ class WebhookRow(Base):
     last_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_code: Mapped[int | None] = mapped_column(Integer)
     last_error: Mapped[str | None] = mapped_column(String(32))
+    failed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    failed_code: Mapped[int | None] = mapped_column(Integer)
+    failed_error: Mapped[str | None] = mapped_column(String(32))
     holder: Mapped[str | None] = mapped_column(String(64))
     held_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

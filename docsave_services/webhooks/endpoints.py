@@ -25,7 +25,7 @@ from docsave_services.errors import Forbidden, InvalidInput, NotFound, TooManyWe
 from docsave_services.times import now, to_text
 from docsave_services.tokens import KeyRing
 from docsave_services.webhooks.limits import OLD_SECRET_SECONDS, WEBHOOKS_MAX
-from docsave_services.webhooks.rows import as_webhook, cursor_of
+from docsave_services.webhooks.rows import as_webhook, as_webhooks, cursor_of
 from docsave_services.webhooks.sealed import seal
 from docsave_services.webhooks.validation import checked_fields, checked_id, page_place
 
@@ -96,24 +96,26 @@ def create(
         session.add(row)
         session.flush()
         _record(session, "webhook_created", row, actor)
-        return {**as_webhook(row, start, moment), "secret": shown(secret)}
+        return {**as_webhook(session, row, start, moment), "secret": shown(secret)}
 
     return transactions.write(add)
 
 
 def get(transactions: Transactions, caller: Caller, webhook_id: int, head: Cursor) -> Webhook:
     """One endpoint."""
-    row = transactions.read(lambda s: find(s, caller, webhook_id))
-    return as_webhook(row, head, now())
+    return transactions.read(lambda s: as_webhook(s, find(s, caller, webhook_id), head, now()))
 
 
 def page(transactions: Transactions, caller: Caller, limit: int, after: str | None, head: Cursor) -> WebhookPage:
     """A page of the endpoints that the caller may see, oldest first."""
     query = _visible(caller).where(WebhookRow.id > page_place(limit, after)).order_by(WebhookRow.id).limit(limit + 1)
-    rows = transactions.read(lambda s: s.scalars(query).all())
-    moment = now()
-    items = [as_webhook(row, head, moment) for row in rows[:limit]]
-    return {"items": items, "next": str(rows[limit - 1].id) if len(rows) > limit else None}
+
+    def read(session: Session) -> WebhookPage:
+        rows = session.scalars(query).all()
+        items = as_webhooks(session, rows[:limit], head, now())
+        return {"items": items, "next": str(rows[limit - 1].id) if len(rows) > limit else None}
+
+    return transactions.read(read)
 
 
 def update(
@@ -149,7 +151,7 @@ def update(
             setattr(row, column, value)
         row.updated_at = now()
         _record(session, "webhook_updated", row, caller.actor, fields=sorted(fields))
-        return as_webhook(row, newest, row.updated_at)
+        return as_webhook(session, row, newest, row.updated_at)
 
     return transactions.write(change)
 
@@ -190,7 +192,7 @@ def move(transactions: Transactions, caller: Caller, webhook_id: int, place: Cur
         _try_at_once(row)
         row.updated_at = now()
         _record(session, "webhook_updated", row, caller.actor, fields=["cursor"])
-        return as_webhook(row, head, row.updated_at)
+        return as_webhook(session, row, head, row.updated_at)
 
     return transactions.write(set_place)
 

@@ -202,6 +202,8 @@ def _write_attempts(session: Session, webhook: WebhookRow, attempts: list[Attemp
         if row is not None:
             _note(row, attempt)
         webhook.last_at, webhook.last_code, webhook.last_error = attempt.at, attempt.code, attempt.error
+        if not attempt.delivered:
+            webhook.failed_at, webhook.failed_code, webhook.failed_error = attempt.at, attempt.code, attempt.error
 
 
 def _new_row(webhook_id: int, attempt: Attempt) -> DeliveryRow:

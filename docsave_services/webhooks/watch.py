@@ -22,7 +22,7 @@ from docsave_services.settings import Settings
 from docsave_services.times import now
 
 SHOWN_MAX = 200
-"""Endpoints with gauges of their own: those that are most behind. All are in the sums."""
+"""Endpoints with gauges of their own: those that are most behind, or failed last. All are in the sums."""
 
 STATES = ("active", "paused", "disabled")
 
@@ -37,7 +37,14 @@ ENDPOINTS = Gauge("docsave_webhooks", "Endpoints by state.", ("state",))
 FAILING = Gauge("docsave_webhooks_failing", "Active endpoints whose last delivery failed.")
 LAG_EVENTS = Gauge("docsave_webhook_lag_events", "Changes after an active endpoint's place.", ("webhook",))
 LAG_SECONDS = Gauge("docsave_webhook_lag_seconds", "How old the oldest of these is.", ("webhook",))
-FAILED_AT = Gauge("docsave_webhook_failing_since_timestamp_seconds", "Since when its deliveries fail.", ("webhook",))
+FAILING_SINCE = Gauge(
+    "docsave_webhook_failing_since_timestamp_seconds", "Since when its deliveries fail.", ("webhook",)
+)
+LAST_FAILURE = Gauge(
+    "docsave_webhook_last_failure_timestamp_seconds",
+    "When a delivery to it last failed, whatever its state is.",
+    ("webhook",),
+)
 
 
 class WebhooksWatch(DependencyProvider):
@@ -52,7 +59,7 @@ class WebhooksWatch(DependencyProvider):
 
 
 def endpoint_readings(session: Session) -> Iterator[Reading]:
-    """States of all endpoints; place and trouble of the active ones that are most behind."""
+    """States of all endpoints; place and trouble of the active ones that are most behind; who failed last."""
     states = Tally(session.scalars(select(WebhookRow.state)))
     for state in STATES:
         yield Reading(ENDPOINTS, states[state], (state,))
@@ -74,7 +81,11 @@ def endpoint_readings(session: Session) -> Iterator[Reading]:
         yield Reading(LAG_EVENTS, max(newest.event_id - place, 0), label)
         yield Reading(LAG_SECONDS, _age(at, moment), label)
         if since is not None:
-            yield Reading(FAILED_AT, since.timestamp(), label)
+            yield Reading(FAILING_SINCE, since.timestamp(), label)
+    failed = select(WebhookRow.id, WebhookRow.failed_at).where(WebhookRow.failed_at.is_not(None))
+    for webhook_id, failed_at in session.execute(failed.order_by(WebhookRow.failed_at.desc()).limit(SHOWN_MAX)):
+        if failed_at is not None:
+            yield Reading(LAST_FAILURE, failed_at.timestamp(), (str(webhook_id),))
 
 
 def _age(at: datetime | None, moment: datetime) -> float:

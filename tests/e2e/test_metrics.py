@@ -16,8 +16,8 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.process
 
 
-ONLY_SOMETIMES = ("docsave_webhook_failing_since", "docsave_backup_target_")
-"""What shows only while a webhook fails, and where the backup has further places."""
+ONLY_SOMETIMES = ("docsave_webhook_failing_since", "docsave_webhook_last_failure", "docsave_backup_target_")
+"""What shows only while a webhook fails or once it did, and where the backup has further places."""
 
 
 @pytest.fixture(scope="module")

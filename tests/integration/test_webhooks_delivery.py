@@ -10,7 +10,7 @@ import eventlet
 import pytest
 from sqlalchemy import text, update
 
-from docsave_services.contracts import FILE_CREATE, FILE_EVENT_TYPES
+from docsave_services.contracts import FILE_CREATE, FILE_EVENT_TYPES, NewWebhook
 from docsave_services.db import audit
 from docsave_services.db.audit import Actor
 from docsave_services.db.models import UserRow
@@ -24,6 +24,7 @@ from docsave_services.tokens import KeyRing
 from docsave_services.users import keys
 from docsave_services.webhooks import claims, courier, deliveries, dispatcher, endpoints, limits, recorder, sender
 from docsave_services.webhooks.endpoints import Caller, Rules
+from docsave_services.webhooks.watch import endpoint_readings
 from tests.support.documents import Documents, use_quick_hashes
 from tests.support.receiver import Receiver, listening, status
 from tests.support.webhooks import RULES, Hooks, hanging
@@ -168,12 +169,25 @@ def test_a_receiver_that_is_down_for_a_while(quick_hooks: Hooks, receiver: Recei
     assert (state["state"], state["last_code"], state["last_error"]) == ("active", None, "connection_failed")
     assert state["failing_since"] is not None
     assert state["lag"] == 3
+    wait_until(lambda: quick_hooks.get(webhook)["lag_seconds"] > 0)
+    read = readings(quick_hooks, webhook)
+    assert read["docsave_webhook_lag_events"] == 3
+    assert read["docsave_webhook_lag_seconds"] > 0
+    assert abs(read["docsave_webhook_failing_since_timestamp_seconds"] - now().timestamp()) < 60
     receiver.start()
     wait_until(lambda: len(receiver.got) == 3)
     assert receiver.events == [e["event_id"] for e in events]
     wait_until(lambda: quick_hooks.get(webhook)["lag"] == 0)
     state = quick_hooks.get(webhook)
     assert (state["tries"], state["failing_since"], state["retry_at"], state["last_code"]) == (0, None, None, 200)
+    assert (state["lag_seconds"], state["last_error"]) == (0, None)
+    assert (state["failed_at"] is not None, state["failed_code"], state["failed_error"]) == (
+        True, None, "connection_failed",
+    )  # fmt: skip
+    read = readings(quick_hooks, webhook)
+    assert (read["docsave_webhook_lag_events"], read["docsave_webhook_lag_seconds"]) == (0, 0)
+    assert "docsave_webhook_failing_since_timestamp_seconds" not in read
+    assert abs(read["docsave_webhook_last_failure_timestamp_seconds"] - now().timestamp()) < 60
     assert quick_hooks.deliveries(webhook)[-1]["tries"] >= 4
 
 
@@ -647,6 +661,12 @@ def test_somebody_elses_webhook_does_not_exist(quick_hooks: Hooks) -> None:
 def row_of(hooks: Hooks, webhook_id: int) -> WebhookRow:
     """The endpoint's row."""
     return hooks.documents.db.read(lambda s: endpoints.find(s, Caller(), webhook_id))
+
+
+def readings(hooks: Hooks, webhook: NewWebhook) -> dict[str, float]:
+    """What metrics say of the endpoint."""
+    found = hooks.documents.db.read(lambda s: list(endpoint_readings(s)))
+    return {each.gauge.name: each.value for each in found if each.labels == (str(webhook["id"]),)}
 
 
 def endpoint_of(hooks: Hooks, webhook_id: int) -> claims.Endpoint:

@@ -13,6 +13,7 @@ from gateway_http.static_files import STATIC_DIRECTORY
 CONSOLE = STATIC_DIRECTORY / "console"
 MODULES = sorted(CONSOLE.rglob("*.js"))
 TESTS = Path(__file__).parent / "console"
+DOCS = Path(__file__).parents[2] / "docs"
 
 _MARKUP = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|setHTML|srcdoc")
 _CODE = re.compile(r"\beval\(|\bnew Function\b|javascript:")
@@ -45,6 +46,20 @@ def test_what_is_pure_computes_right(modules):
     ran = _node(modules, "--test", "pure.test.js")
     assert ran.returncode == 0, ran.stdout[-4000:]
     assert re.search(r"^# pass 1[0-9]$", ran.stdout, re.MULTILINE), ran.stdout[-500:]
+
+
+def test_what_happens_to_webhooks_is_told_in_words():
+    """Each reason and error that the operator's manual explains has a text; the other language has the same keys."""
+    manual = (DOCS / "operations.md").read_text().partition("\n## Webhooks\n")[2].partition("\n## ")[0]
+    reasons, errors = manual.split("| `error` of a delivery |")
+    words = (CONSOLE / "words_en.js").read_text()
+    for kind, rows in (("reason", reasons), ("error", errors)):
+        codes = re.findall(
+            r"`(\w+)`", " ".join(row.split("|")[1] for row in rows.splitlines() if row.startswith("| `"))
+        )
+        assert len(codes) > 5
+        for code in codes:
+            assert code == "reason" or f'"webhooks.{kind}.{code}"' in words, code
 
 
 def test_data_never_becomes_markup_or_code():

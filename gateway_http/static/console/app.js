@@ -8,7 +8,7 @@ import { announcements, attempt, note, textOf } from "./announce.js";
 import { Api, send } from "./api.js";
 import { button, h } from "./dom.js";
 import { filesView } from "./files.js";
-import { LANGUAGES, chooseLanguage, currentLanguage, startLanguage, t } from "./i18n.js";
+import { LANGUAGES, chooseLanguage, currentLanguage, said, startLanguage, t } from "./i18n.js";
 import { Live } from "./live.js";
 import { logInAgain, loginPage } from "./login.js";
 import { closeMenu } from "./menu.js";
@@ -89,7 +89,9 @@ async function enter() {
   app.user = await app.api.get("/users/me");
   app.live = new Live(app.api, app.session, notifierAddress(app.settings), app.user.role === "admin");
   await app.live.start();
-  app.live.addEventListener("webhook", ({ detail }) => note(t("webhooks.ended", { id: detail.id ?? "" }), true));
+  app.live.addEventListener("webhook", ({ detail: { id, reason } }) => {
+    note(t("webhooks.ended", { id: id ?? "", reason: said("webhooks.reason", reason ?? "") }), true);
+  });
   frame(navigation(), null);
   await show(false);
 }

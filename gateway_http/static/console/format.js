@@ -21,6 +21,15 @@ export function number(count, language) {
   return formatter(Intl.NumberFormat, language, {}).format(count);
 }
 
+const SPANS = [["day", 86400], ["hour", 3600], ["minute", 60]];
+
+/** Seconds in the largest unit that they fill twice, so that nothing important is cut off: 90 sec, 100 min, 47 hr, 2 days. */
+export function duration(seconds, language) {
+  const [unit, size] = SPANS.find(([, each]) => seconds >= 2 * each) ?? ["second", 1];
+  const options = { style: "unit", unit, unitDisplay: "short" };
+  return formatter(Intl.NumberFormat, language, options).format(Math.floor(seconds / size));
+}
+
 /** How much of a whole: 37 %. Never 100 % before the end. */
 export function percent(part, whole, language) {
   const share = whole === 0 ? 1 : Math.floor((100 * part) / whole) / 100;

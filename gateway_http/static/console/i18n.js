@@ -53,11 +53,15 @@ export function tn(key, count, values = {}) {
 /** Whether there is a text for a key. */
 export const has = (key) => key in WORDS[language];
 
+/** A word of the system's in the reader's language; one that we have no text for stays as it is. */
+export const said = (kind, word) => WORDS[language][`${kind}.${word}`] ?? word;
+
 function filled(text, values) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
 }
 
 export const bytes = (count) => format.bytes(count, region);
 export const number = (count) => format.number(count, region);
+export const duration = (seconds) => format.duration(seconds, region);
 export const percent = (part, whole) => format.percent(part, whole, region);
 export const when = (moment) => (moment ? format.when(moment, region) : "–");

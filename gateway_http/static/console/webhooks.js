@@ -3,7 +3,7 @@
 import { attempt, note } from "./announce.js";
 import { button, h, table, time } from "./dom.js";
 import { confirmDialog, formDialog, openDialog, showDialog } from "./dialog.js";
-import { number, t, when } from "./i18n.js";
+import { duration, number, said, t, when } from "./i18n.js";
 
 const TYPES = ["File_create", "File_update", "File_delete"];
 const REFRESH_SECONDS = 5;
@@ -36,7 +36,7 @@ function columnsOf(app, draw, everybody) {
     { label: t("webhooks.url"), class: "name", cell: (hook) => [hook.url, hook.description && h("span", { class: "folder" }, hook.description)].filter(Boolean) },
     ...(everybody ? [owner] : []),
     { label: t("webhooks.state"), cell: (hook) => stateCell(hook) },
-    { label: t("webhooks.lag"), class: "size", cell: (hook) => number(hook.lag) },
+    { label: t("webhooks.lag"), class: "size", cell: (hook) => lagCell(hook) },
     { label: t("webhooks.last"), class: "when", cell: (hook) => time(hook.last_at, when(hook.last_at)) },
     { label: t("webhooks.failure"), cell: (hook) => failureCell(hook) },
     { label: t("actions"), class: "actions", cell: (hook) => actionsOf(app, hook, draw) },
@@ -46,14 +46,26 @@ function columnsOf(app, draw, everybody) {
 function stateCell({ state, reason, failing_since: failing }) {
   const kind = state === "active" ? (failing ? "pending" : "protected") : "failed";
   const text = state === "active" && failing ? t("webhooks.failing") : t(`webhooks.${state}`);
-  return [h("span", { class: `badge ${kind}` }, text), reason && h("span", { class: "folder" }, reason)].filter(Boolean);
+  return [h("span", { class: `badge ${kind}` }, text), reason && h("span", { class: "folder" }, said("webhooks.reason", reason))].filter(Boolean);
 }
 
+function lagCell({ lag, lag_seconds: seconds }) {
+  return [number(lag), lag > 0 && h("span", { class: "folder" }, t("webhooks.for", { time: duration(seconds) }))].filter(Boolean);
+}
+
+/** The last one that failed stays there when others went well since: it may be what somebody looks for. */
 function failureCell(hook) {
-  if (!hook.last_error && !hook.failing_since) return "–";
-  const told = [hook.last_code && `HTTP ${hook.last_code}`, hook.last_error].filter(Boolean).join(": ");
+  if (!hook.failed_at) return "–";
   const tries = hook.retry_at && t("webhooks.retry", { tries: number(hook.tries), at: when(hook.retry_at) });
-  return [told || "–", tries && h("span", { class: "folder" }, tries)].filter(Boolean);
+  return [
+    answerText(hook.failed_code, hook.failed_error),
+    h("span", { class: "folder" }, time(hook.failed_at, when(hook.failed_at))),
+    tries && h("span", { class: "folder" }, tries),
+  ].filter(Boolean);
+}
+
+function answerText(code, error) {
+  return [code && `HTTP ${code}`, error && said("webhooks.error", error)].filter(Boolean).join(": ") || "–";
 }
 
 function actionsOf(app, hook, draw) {
@@ -106,11 +118,17 @@ async function showDeliveries(app, hook) {
   const { items } = await app.api.get(`/webhooks/${hook.id}/deliveries`, { limit: 50 });
   const columns = [
     { label: t("history.when"), class: "when", cell: (each) => time(each.updated_at, when(each.updated_at)) },
-    { label: t("history.what"), cell: (each) => each.type },
-    { label: t("webhooks.state"), cell: (each) => each.state },
+    { label: t("history.what"), cell: (each) => messageText(each) },
+    { label: t("webhooks.state"), cell: (each) => said("webhooks.delivery", each.state) },
     { label: t("webhooks.tries"), class: "size", cell: (each) => number(each.tries) },
-    { label: t("webhooks.answer"), cell: (each) => [each.code, each.error ?? each.answer].filter(Boolean).join(" ") || "–" },
+    { label: t("webhooks.answer"), cell: (each) => [answerText(each.code, each.error), each.answer && h("span", { class: "folder" }, each.answer)].filter(Boolean) },
   ];
   const content = items.length ? table(t("webhooks.deliveries"), columns, items) : h("p", { class: "empty" }, t("webhooks.nothing_sent"));
   openDialog(t("webhooks.deliveries"), h("div", { class: "scroll", tabindex: "0" }, content), { wide: true });
+}
+
+function messageText({ kind, type, event_id: number }) {
+  if (kind === "test") return t("webhooks.test_message");
+  const change = `${said("event", type)} #${number}`;
+  return kind === "redelivery" ? t("webhooks.again", { change }) : change;
 }

@@ -21,6 +21,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from tests.e2e.accounts import Account
 from tests.e2e.console.browser import House, Person
+from tests.support.waiting import wait_until
 
 HOSTILE = "<img src=x onerror=alert(1)>.html"
 PASSWORD = "correct horse battery"
@@ -297,7 +298,8 @@ def an_account_has_its_keys_and_sessions(walk: Walk) -> None:
 
 @step
 def a_webhook_shows_its_lag_and_why_it_fails(walk: Walk) -> None:
-    """Made, its secret shown once; behind by the change that cannot be delivered, with the reason; paused, resumed."""
+    """Made, its secret shown once; behind by the change that cannot be delivered, for how long and why; tested, what
+    was sent listed; paused, resumed."""
     page = walk.anna.page
     page.get_by_role("link", name="Webhooks").click()
     page.get_by_role("button", name="New webhook").click()
@@ -308,13 +310,29 @@ def a_webhook_shows_its_lag_and_why_it_fails(walk: Walk) -> None:
     walk.program.save("for the CRM.txt", b"x")
     row = walk.anna.row("https://crm.invalid/docsave")
     expect(row).to_contain_text("Failing")
-    expect(row.locator("td.size")).to_have_text("1")
-    expect(row).to_contain_text(re.compile("tries, the next one|essais"))
+    expect(row.locator("td.size")).to_have_text(re.compile(r"^1for \d+ secs?$"))
+    expect(row).to_contain_text(re.compile("name not found.*tries, the next one"))
+    row.get_by_role("button", name="Test").click()
+    expect(page.get_by_text("A test message is on its way.")).to_be_visible()
+    wait_until(lambda: _what_was_sent(walk.program) == {"event": "failed", "test": "failed"}, 30)
+    row.get_by_role("button", name="Deliveries").click()
+    sent = page.get_by_role("dialog").get_by_role("row")
+    expect(sent.filter(has_text="Test message")).to_contain_text(re.compile("Failed.*name not found"))
+    expect(sent.filter(has_text="Created #")).to_contain_text(re.compile("Failed.*name not found"))
+    walk.anna.must_not_stumble()
+    page.get_by_role("dialog").get_by_role("button", name="Close").last.click()
     row.get_by_role("button", name="Pause").click()
     expect(row).to_contain_text("Paused")
     row.get_by_role("button", name="Resume").click()
     expect(row).not_to_contain_text("Paused")
     walk.anna.must_not_stumble()
+
+
+def _what_was_sent(person: Account) -> dict[str, str]:
+    """State of each kind of delivery to the person's one webhook."""
+    (hook,) = person.session.get(f"{person.base_url}/webhooks", timeout=30).json()["items"]
+    sent = person.session.get(f"{person.base_url}/webhooks/{hook['id']}/deliveries", timeout=30).json()["items"]
+    return {each["kind"]: each["state"] for each in sent}
 
 
 @step
@@ -408,6 +426,8 @@ def everything_is_there_in_french(walk: Walk) -> None:
     for view, title in [("trash", "Corbeille"), ("webhooks", "Webhooks"), ("account", "Compte")]:
         one.open(view)
         expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
+        if view == "webhooks":
+            expect(one.row("https://crm.invalid/docsave")).to_contain_text(re.compile(r"depuis \d+\s.*nom introuvable"))
         one.must_not_stumble()
     page.get_by_label("Langue").select_option("en")
     expect(page.get_by_role("heading", name="Account", level=1)).to_be_visible()

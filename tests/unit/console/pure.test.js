@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { FileList, subfolders } from "./file_list.js";
-import { bytes, folded, parsedBytes, percent } from "./format.js";
-import { preferredLanguage } from "./i18n.js";
+import { bytes, duration, folded, parsedBytes, percent } from "./format.js";
+import { preferredLanguage, said } from "./i18n.js";
 import { labelsText, parsedLabels } from "./labels.js";
 import en from "./words_en.js";
 import fr from "./words_fr.js";
@@ -55,6 +55,21 @@ test("sizes are short and in the reader's language", () => {
   assert.equal(bytes(999_950, "en"), "1 MB");
   assert.equal(bytes(5_368_709_120, "en"), "5.4 GB");
   assert.equal(bytes(1_500_000, "fr").replace(/\s/g, " "), "1,5 Mo");
+});
+
+test("how long something has been waiting is said in one unit", () => {
+  assert.equal(duration(0.4, "en"), "0 sec");
+  assert.equal(duration(119.9, "en"), "119 sec");
+  assert.equal(duration(120, "en"), "2 min");
+  assert.equal(duration(7_199, "en"), "119 min");
+  assert.equal(duration(7_200, "en"), "2 hr");
+  assert.equal(duration(172_800, "en"), "2 days");
+  assert.equal(duration(172_800, "fr").replace(/\s/g, " "), "2 j");
+});
+
+test("a word of the system's is said in the reader's language, an unknown one as it is", () => {
+  assert.equal(said("webhooks.error", "tls_failed"), "certificate not trusted");
+  assert.equal(said("webhooks.error", "something new"), "something new");
 });
 
 test("labels are typed one a line, and come back as they were", () => {
