@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-PAUSES_SECONDS = (1.0, 5.0, 20.0, 60.0, 300.0, 900.0, 1800.0, 3600.0)
-"""After the first failure, the second…; the last one repeats."""
+PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1800.0, 3600.0)
+"""After the first failure, the second…; the last one repeats. Short ones first: mostly a receiver is started again, and
+is as late as it was away, or twice that."""
 
 JITTER = 0.2
 """Up to this share more or less, so that endpoints which failed together do not come back together."""

@@ -2,6 +2,7 @@
 
 import base64
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -129,13 +130,14 @@ def test_pauses_grow_with_jitter_to_an_hour() -> None:
     for tries, base in enumerate(PAUSES_SECONDS, 1):
         assert pause_seconds(tries, 0.0, None) == pytest.approx(base * 0.8)
         assert pause_seconds(tries, 1.0, None) == pytest.approx(base * 1.2)
+    assert all(later <= 3 * sooner for sooner, later in pairwise(PAUSES_SECONDS)), "nobody waits long for a short break"
     assert pause_seconds(500, 0.5, None) == PAUSES_SECONDS[-1] == 3600
 
 
 def test_retry_after_makes_pauses_longer_never_shorter() -> None:
     """And none is longer than trying goes on."""
     assert pause_seconds(1, 0.5, 90.0) == 90
-    assert pause_seconds(8, 0.5, 1.0) == 3600
+    assert pause_seconds(12, 0.5, 1.0) == 3600
     assert pause_seconds(1, 0.5, 10.0**9) == GIVE_UP_AFTER.total_seconds()
 
 
