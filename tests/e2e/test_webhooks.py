@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,26 @@ def test_it_arrives_within_a_second(ann: Account, receiver: Receiver) -> None:
         wait_until(lambda number=number: len(receiver.got) > number, ARRIVED_SECONDS, interval=0.005)
         quickest.append(time.monotonic() - begun)
     assert min(quickest) < 1
+
+
+def test_killed_between_sending_and_recording(system: System, ann: Account, receiver: Receiver) -> None:
+    """``kill -9`` when the receiver has the change and the service has not heard so: it comes again, the same under the
+    same id, and what follows after it."""
+
+    def kill(sock: Any) -> None:
+        system.kill("webhooks")
+        with suppress(OSError):  # nobody is there to hear it
+            status(200)(sock)
+
+    receiver.answers = [kill]
+    hook = make(ann, receiver.url)
+    for name in ("a.txt", "b.txt"):
+        ann.save(name, b"x")
+    wait_until(lambda: look(ann, hook)["lag"] == 0, ARRIVED_SECONDS)
+    assert [got.event["name"] for got in receiver.got] == ["a.txt", "a.txt", "b.txt"]
+    first, again, following = receiver.got
+    assert (again.message, again.body) == (first.message, first.body)
+    assert following.message != first.message
 
 
 def test_two_processes_share_and_take_over(system: System, ann: Account, receiver: Receiver, tmp_path: Path) -> None:
