@@ -142,6 +142,15 @@ def test_every_promise_names_tests_that_exist():
         assert named <= tests, f"{document.name}: {sorted(named - tests)}"
 
 
+def test_the_readme_verifies_webhooks_as_the_tested_receivers_do():
+    """Its code in Python and JavaScript is theirs, word for word."""
+    section = README.read_text().partition("\n## Webhooks\n")[2].partition("\n## ")[0]
+    for language, name in (("python", "webhook_receiver.py"), ("js", "webhook_receiver.mjs")):
+        (code,) = re.findall(rf"```{language}\n(.+?)```", section, re.DOTALL)
+        assert "webhook-signature" in code
+        assert code in (ROOT / "docs" / "examples" / name).read_text(), name
+
+
 def test_the_map_for_contributors_names_what_is_there():
     """Each path in CONTRIBUTING.md exists, and so does each target of make."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
