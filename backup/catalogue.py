@@ -100,6 +100,15 @@ def newest_entry(file_id: int, directory: Path, place: int | None = None) -> tup
     return None, unreadable
 
 
+def version_entry(file_id: int, directory: Path, version: int) -> tuple[Entry | None, list[int]]:
+    """One version of a file; None when there is none. As ``newest_entry``."""
+    layout = Layout(directory)
+    if version not in layout.versions:
+        return None, []
+    entry = _entry(file_id, version, layout)
+    return (entry, []) if entry.is_own else (None, [version])
+
+
 def entry_at(root: Path, user_id: int, file_id: int, version: int) -> Entry:
     """What there is of one entry, complete or not."""
     return _entry(file_id, version, Layout(root / HISTORY / str(user_id) / str(file_id)))

@@ -21,6 +21,7 @@ from backup.reporter import ReportsLost
 from backup.session import Session
 from backup.targets.follower import Follower
 from backup.targets.target import Target
+from backup.trouble import DISK_FULL, READ_ONLY_DISK
 from backup.verifier import Verifier
 from docsave_services.contracts import FileEvent
 from docsave_services.domain.cursor import Cursor
@@ -203,7 +204,7 @@ class Engine:
         if (state, reason) == (self.state, self.reason):
             return
         self.state, self.reason = state, reason
-        log = _log.error if state in (REFUSING, EPOCH_CHANGED) else _log.info
+        log = _log.error if state in (REFUSING, EPOCH_CHANGED, DISK_FULL, READ_ONLY_DISK) else _log.info
         log("backup_state", state=state, reason=reason)
 
     def status(self) -> dict[str, Any]:

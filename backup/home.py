@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backup.errors import DirectoryGone, Refused
+from backup.trouble import reason_of, trouble_of
 from docsave_services.contracts import BACKUP_MARKER
 from docsave_services.storage.durable import fsync_directory, is_left_behind, make_directories, write_file
 
@@ -85,9 +86,16 @@ class Home:
             write_file(self._record, _pretty({"store_id": marker.store_id}))
 
     def lock(self) -> Lock | None:
-        """The lock of the one process that writes here, or None while another has it."""
-        make_directories(self.root)
-        fd = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        """The lock of the one process that writes here, or None while another has it. ``Refused`` by a disk that takes
+        nothing."""
+        try:
+            make_directories(self.root)
+            fd = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as exc:
+            state = trouble_of(exc)
+            if state is None:
+                raise
+            raise Refused(state, reason_of(state)) from exc
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

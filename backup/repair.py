@@ -74,10 +74,11 @@ class Repair:
     def run(self, report: Report) -> None:
         """Move what could be repaired from ``damaged`` and ``missing`` to ``repaired``, in words.
 
-        What could not stays, with the reason. Contents come before blobs, for a blob is made from a copy.
+        What could not stays, with the reason. Contents come before blobs, for a blob is made from a copy; and newer
+        versions before older ones, which may be patches against them.
         """
         for kind in ("event", "content", "blob"):
-            for finding in _of_kind(report, kind):
+            for finding in sorted(_of_kind(report, kind), key=lambda found: -found["version"]):
                 try:
                     done = self._repair(finding)
                 except (Cancelled, DirectoryGone):
@@ -128,6 +129,8 @@ class Repair:
 
     def _repair_content(self, finding: Finding) -> str:
         entry = self._entry(finding)
+        if not self._lacks_content(entry):
+            return "it is whole again with the newer version that it is a patch against"
         return "the content was copied again" + _kept(self._restore_content(entry))
 
     def _restore_content(self, entry: FileEvent) -> str | None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from backup.catalogue import Entry, entries_of, file_directories, newest_entry
+from backup.catalogue import Entry, entries_of, file_directories, newest_entry, version_entry
 from backup.content import Source
 from backup.history import HISTORY, OBJECTS
 from docsave_services.contracts import BACKUP_MARKER, FileEvent
@@ -18,7 +18,7 @@ from docsave_services.domain.cursor import Cursor
 from docsave_services.domain.folders import ROOT, folder_problem
 from docsave_services.errors import CursorExpired, InvalidInput
 from docsave_services.storage import blob_key
-from docsave_services.times import from_text
+from docsave_services.times import from_text, with_seconds
 
 Tick = Callable[[], None]
 
@@ -29,12 +29,14 @@ class NoBackup(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which files: None is no restriction. ``place`` is the last event that counts."""
+    """Which files: None is no restriction. ``place`` is the last event that counts; with ``version`` that one alone,
+    instead of the newest."""
 
     user_id: int | None = None
     file_id: int | None = None
     folder: str = ROOT
     place: int | None = None
+    version: int | None = None
 
     def directories(self, root: Path) -> Iterator[tuple[int, Path]]:
         """The directories to look into, by user and file."""
@@ -67,7 +69,10 @@ def check_root(root: Path) -> None:
 def find(root: Path, choice: Choice) -> Iterator[Found]:
     """Every file of the choice that had a version by then, those whose newest is a deletion too."""
     for file_id, directory in choice.directories(root):
-        entry, unreadable = newest_entry(file_id, directory, choice.place)
+        if choice.version is None:
+            entry, unreadable = newest_entry(file_id, directory, choice.place)
+        else:
+            entry, unreadable = version_entry(file_id, directory, choice.version)
         if unreadable or (entry is not None and entry.event is not None and choice.has(entry.event)):
             yield Found(file_id, directory, entry, unreadable)
 
@@ -81,7 +86,7 @@ def place_of(root: Path, at: str, tick: Tick = lambda: None) -> int:
     try:
         cursor = Cursor.parse(at)
     except ValueError:
-        return _place_of_moment(root, from_text("at", at), tick)
+        return _place_of_moment(root, from_text("at", with_seconds(at)), tick)
     if cursor.epoch not in epochs_of(root):
         raise CursorExpired("This cursor is of another journal than the backup's")
     return cursor.event_id

@@ -26,7 +26,10 @@ _progress_console = Console(stderr=True)
 
 def main(arguments: list[str]) -> None:
     """Restore as the arguments say."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.version is not None and (options.file is None or options.at is not None):
+        parser.error("--version is for one --file, and not together with --at")
     try:
         failures = Restoration(options).run()
     except (DocsaveError, NoBackup, env.EnvironmentProblem, OSError) as exc:
@@ -60,6 +63,8 @@ class Restoration:
                 bar.update(task, advance=1)
                 self._restore(aside, found)
             bar.update(task, completed=total)
+        if choice.version is not None and not self._counts:
+            self._fail(f"file {choice.file_id} v{choice.version}", "the backup has no such version")
         self._report()
         return self._counts["failed"]
 
@@ -70,7 +75,7 @@ class Restoration:
             task = bar.add_task("finding the moment", total=None)
             place = place_of(self._root, options.at, lambda: bar.advance(task))
             bar.remove_task(task)
-        return Choice(options.user, options.file, folder_of(options.folder), place)
+        return Choice(options.user, options.file, folder_of(options.folder), place, options.version)
 
     def _check_target(self) -> None:
         if self._target.exists() and not self._target.is_dir():
@@ -83,7 +88,8 @@ class Restoration:
     def _restore(self, aside: Aside, found: Found) -> None:
         where = found.directory.relative_to(self._root)
         for version in found.unreadable:
-            self._fail(f"{where} v{version}", "the entry cannot be read; a version before it counts instead, if any")
+            instead = "" if self._options.version else "; a version before it counts instead, if any"
+            self._fail(f"{where} v{version}", f"the entry cannot be read{instead}")
         entry = found.entry
         if entry is None or entry.event is None:
             return
@@ -133,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--user", type=int, metavar="ID", help="only this user's files")
     parser.add_argument("--file", type=int, metavar="ID", help="only this file")
+    parser.add_argument("--version", type=int, metavar="N", help="with --file: this version, not the newest")
     parser.add_argument("--folder", default="", metavar="F", help="only this folder and what is below it")
     parser.add_argument("--at", metavar="MOMENT|CURSOR", help="as of then, such as 2026-11-24T10:00:00Z; default: now")
     parser.add_argument("--dry-run", action="store_true", help="print what would be restored, and write nothing")

@@ -26,6 +26,16 @@ LONGEST_PAUSE_SECONDS = 15.0
 """Room is made in minutes, not in seconds; and what is repaired must work again within half a minute."""
 
 
+def trouble_of(error: BaseException) -> str | None:
+    """The state of a disk that gives this error to those who write; None when it says nothing of the disk."""
+    return _STATES.get(error.errno or 0) if isinstance(error, OSError) else None
+
+
+def reason_of(state: str) -> str:
+    """What an operator has to do something about."""
+    return _REASONS[state]
+
+
 class Trouble:
     """Whether the disk takes anything. Thousands of copies wait here for one that tries."""
 
@@ -39,11 +49,11 @@ class Trouble:
     @property
     def reason(self) -> str | None:
         """What an operator has to do something about."""
-        return _REASONS[self.state] if self.state else None
+        return reason_of(self.state) if self.state else None
 
     def note(self, error: BaseException) -> bool:
         """Take note of an error; whether the disk is to blame."""
-        state = _STATES.get(error.errno or 0) if isinstance(error, OSError) else None
+        state = trouble_of(error)
         if state is None:
             return False
         now = time.monotonic()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from docsave_services.errors import InvalidInput
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_TO_THE_MINUTE = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d)([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def now() -> datetime:
@@ -19,6 +20,12 @@ def now() -> datetime:
 def to_text(moment: datetime) -> str:
     """``2026-11-24T10:15:00.000Z``."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def with_seconds(text: object) -> object:
+    """``2026-11-24T10:00Z``, as people type a moment, with the seconds that RFC 3339 wants; anything else as it is."""
+    match = _TO_THE_MINUTE.fullmatch(text) if isinstance(text, str) else None
+    return f"{match[1]}:00{match[2]}" if match else text
 
 
 def from_text(field: str, text: object) -> datetime:

@@ -11,7 +11,7 @@ from eventlet import tpool
 
 from backup.chain_log import ChainView, Line
 from backup.copier import COPIES_AT_ONCE, Copier, Failing
-from backup.errors import DirectoryGone, describe
+from backup.errors import DirectoryGone, Refused, describe
 from backup.history import Written
 from backup.progress import Contiguous
 from backup.targets.item import read_item
@@ -113,7 +113,7 @@ class Follower:
             self._show(ACTIVE, None)
             visit.run()
             self._show(WAITING, None)
-        except TargetAway as exc:
+        except (TargetAway, Refused) as exc:
             self._show(exc.state, str(exc))
         except (DirectoryGone, OSError, BlobDamaged) as exc:
             self._show("unusable", describe(exc))

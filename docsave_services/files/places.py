@@ -24,7 +24,7 @@ from docsave_services.domain.folders import folder_problem
 from docsave_services.errors import CursorExpired, InvalidInput
 from docsave_services.files import list_cursor
 from docsave_services.files.lists import LIST_LIMIT_MAX, check_whose
-from docsave_services.times import from_text
+from docsave_services.times import from_text, with_seconds
 
 PLACE_SCAN = 20_000
 """Entries that one look for a moment's place passes: some ten milliseconds, during which SQLite stops the process."""
@@ -75,7 +75,7 @@ def _list_name(query: PageQuery, epoch: str) -> str:
 
 
 def place_of(transactions: Transactions, at: str) -> Cursor:
-    """The place that a cursor or a moment (RFC 3339) names; 0 for a moment before the first entry.
+    """The place that a cursor or a moment (RFC 3339, also to the minute) names; 0 for a moment before the first entry.
 
     ``CursorExpired`` for a cursor of another journal or from the future, ``InvalidInput`` for another text.
     """
@@ -83,10 +83,14 @@ def place_of(transactions: Transactions, at: str) -> Cursor:
     try:
         given = Cursor.parse(at)
     except (ValueError, TypeError):
-        return Cursor(newest.epoch, _place_of_moment(transactions, from_text("at", at), newest.event_id))
+        return Cursor(newest.epoch, _place_of_moment(transactions, _moment_of(at), newest.event_id))
     if given.epoch != newest.epoch or given.event_id > newest.event_id:
         raise CursorExpired
     return given
+
+
+def _moment_of(at: object) -> datetime:
+    return from_text("at", with_seconds(at))
 
 
 def _place_of_moment(transactions: Transactions, moment: datetime, newest: int) -> int:

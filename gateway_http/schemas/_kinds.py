@@ -15,7 +15,7 @@ from docsave_services.domain.folders import folder_problem
 from docsave_services.domain.labels import labels_problem
 from docsave_services.domain.names import name_problem
 from docsave_services.errors import BadJson
-from docsave_services.times import to_text
+from docsave_services.times import to_text, with_seconds
 from gateway_http.schemas import _shapes as shapes
 from gateway_http.strict_json import parse_json
 
@@ -58,11 +58,11 @@ def moment(value: str) -> str:
 
 
 def place(value: str) -> str:
-    """A place in the journal: a cursor, or a moment."""
+    """A place in the journal: a cursor, or a moment, also one without seconds."""
     try:
         return str(Cursor.parse(value))
     except ValueError:
-        return moment(value)
+        return moment(str(with_seconds(value)))
 
 
 def good(check: Callable[[Any], str | None]) -> AfterValidator:

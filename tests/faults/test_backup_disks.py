@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from docsave_services.errors import Unavailable
 from tests.integration.test_backup import assert_complete
 from tests.support.backup import BackupProcess, StandInFiles
 from tests.support.journal import Journal
@@ -128,7 +129,9 @@ def test_a_disk_that_comes_back_read_only_is_waited_for(disk: Disk) -> None:
     try:
         disk.add(3)
         disk.backup.start()
-        assert "Read-only" in disk.backup.wait_state("refusing")["reason"]
+        assert disk.backup.wait_state("read_only")["reason"] == "the backup disk is read-only"
+        with pytest.raises(Unavailable, match="read-only"):
+            disk.backup.call("health")
     finally:
         run("mount", "-o", "remount,rw", str(disk.backup.root))
     disk.wait_complete()

@@ -111,6 +111,7 @@ def test_a_moment_is_the_last_entry_that_says_it_was_made_by_then(
     assert places == {9: 0, 10: 1, 11: 5, 12: 5, **dict.fromkeys(range(13, 21), 6)}
     assert place_of(documents.db, "2026-01-01T10:59:59.999Z").event_id == 1
     assert place_of(documents.db, "2026-01-01T12:00:00+02:00").event_id == 1
+    assert place_of(documents.db, "2026-01-01T10:00Z").event_id == 1  # as people type it
 
 
 @on_sqlite
@@ -121,7 +122,7 @@ def test_places_that_cannot_be_are_refused(documents: Documents) -> None:
     for at in (f"{epoch}:{int(last) + 1}", f"11111111-2222-4333-8444-555555555555:{last}"):
         with pytest.raises(CursorExpired):
             place_of(documents.db, at)
-    for at in ("yesterday", "2026-01-01", "", None):
+    for at in ("yesterday", "2026-01-01", "2026-01-01T10:00", "", None):
         with pytest.raises(InvalidInput):
             place_of(documents.db, at)  # type: ignore[arg-type]
 

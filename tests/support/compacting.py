@@ -108,9 +108,21 @@ def check_directory(root: Path, contents: dict[tuple[int, int], bytes]) -> None:
 
 def by_hand(directory: Path, version: int, target: Path) -> bytes:
     """A version as a person restores it, with the function in docs/restore-by-hand.md."""
-    text = (ROOT / "docs/restore-by-hand.md").read_text()
-    function = text[text.index("restore() {") :].partition("\n}\n")[0] + "\n}\n"
-    script = f'set -u\n{function}restore "$1" "$2"\n'
+    script = f'set -u\n{_documented("restore() {", "}")}restore "$1" "$2"\n'
     command = ["sh", "-c", script, "sh", f"v{version:06d}", str(target)]
     subprocess.run(command, cwd=directory, check=True, timeout=60)
     return target.read_bytes()
+
+
+def checked_by_hand(root: Path) -> list[str]:
+    """What a person finds with the loop in docs/restore-by-hand.md that reads every version."""
+    script = _documented("restore() {", "}") + _documented("scratch=$(mktemp", 'rm -r "$scratch"')
+    command = ["sh", "-c", f"cd history\n{script}"]
+    done = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True, timeout=60)
+    return done.stdout.splitlines()
+
+
+def _documented(first: str, last: str) -> str:
+    """The lines of docs/restore-by-hand.md from the one that begins with ``first`` to ``last``."""
+    text = (ROOT / "docs/restore-by-hand.md").read_text()
+    return text[text.index(f"\n{first}") + 1 :].partition(f"\n{last}\n")[0] + f"\n{last}\n"

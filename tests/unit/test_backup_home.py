@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -100,6 +102,25 @@ def test_a_marker_without_a_record_is_still_the_marker(home: Home, tmp_path: Pat
     marker.require_epoch(EPOCH)
     home.adopt(marker)
     assert home.is_recorded(marker)
+
+
+@pytest.mark.parametrize(("code", "state"), [(errno.EROFS, "read_only"), (errno.ENOSPC, "disk_full")])
+def test_a_disk_that_takes_nothing_is_told_apart(
+    home: Home, monkeypatch: pytest.MonkeyPatch, code: int, state: str
+) -> None:
+    """At the start, too, the state is that of the disk; another error is what it is."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    home.root.mkdir(exist_ok=True)
+    monkeypatch.setattr("backup.home.os.open", refuse)
+    with pytest.raises(Refused, match=state.partition("_")[0]) as refused:
+        home.lock()
+    assert refused.value.state == state
+    monkeypatch.setattr("backup.trouble._STATES", {})
+    with pytest.raises(OSError, match=os.strerror(code)):
+        home.lock()
 
 
 def test_one_process_has_the_lock(home: Home) -> None:

@@ -18,11 +18,13 @@ from backup.compact import FileCompaction, Tally, age_limit
 from backup.compact_plan import wanted_base
 from backup.errors import Cancelled
 from backup.layout import STEPS_MAX
+from backup.repair import Repair
 from backup.verify import Verification
 from docsave_services.storage import blob_key
 from docsave_services.times import to_text
-from tests.support.compacting import Shelf, by_hand, changed, compact_until_killed
+from tests.support.compacting import Shelf, by_hand, changed, checked_by_hand, compact_until_killed
 from tests.support.crashing import kill_at_each_step
+from tests.support.thinning import thin
 
 KIB = 1024
 
@@ -85,6 +87,27 @@ def test_a_person_restores_any_version_with_zstd_alone(shelf: Shelf, tmp_path: P
     assert shelf.layout().side(128) is not None
     for version in (1, 8, 9, 57, 64, 65, 128, 129):
         assert by_hand(shelf.directory(), version, tmp_path / "restored") == shelf.contents[7, version]
+
+
+def test_a_person_finds_damage_without_docsave(shelf: Shelf) -> None:
+    """The loop of the document says nothing of sound content, also packed, given up or named as a patch is; and names
+    each version that cannot be had."""
+    row_of_versions(shelf, 4, 40 * KIB)
+    shelf.save(b"x" * 10, 1, file_id=8, name="a.zst")
+    for version, content in enumerate((b"old", b"new", None), 1):
+        shelf.save(content, version, file_id=9, folder="scratch")
+    thin(shelf.root, "scratch: keep-last=1")
+    shelf.compact()
+    assert shelf.packed() == [1, 2, 3]
+    assert checked_by_hand(shelf.root) == []
+    patch, plain = shelf.layout().packed(2), shelf.layout(8).plain(1)
+    assert patch
+    assert plain
+    for path in (patch, plain):
+        path.chmod(0o600)
+        path.write_bytes(b"damaged")
+    damaged = ["./3/7/v000001", "./3/7/v000002", "./3/8/v000001"]
+    assert checked_by_hand(shelf.root) == [f"damaged: {each}" for each in damaged]
 
 
 def test_young_versions_stay_plain(shelf: Shelf) -> None:
@@ -197,6 +220,25 @@ def test_a_damaged_patch_is_named_with_what_is_made_of_it(shelf: Shelf) -> None:
     report = Verification(shelf.root).run()
     assert [finding["version"] for finding in report["missing"]] == [3]
     assert "version 3, which version" in report["damaged"][0]["problem"]
+
+
+def test_a_damaged_patch_is_repaired_once_for_all_that_are_made_of_it(shelf: Shelf) -> None:
+    """The store has only that version's blob, others were swept: the rest is whole again with it, and stays packed."""
+    row_of_versions(shelf, 5, 50 * KIB)
+    shelf.compact()
+    for event in shelf.journal.events:
+        if event["version"] != 3:
+            shelf.journal.blob_path(event).unlink()
+    patch = shelf.layout().packed(3)
+    assert patch
+    patch.chmod(0o600)
+    patch.write_bytes(patch.read_bytes()[:-20] + bytes(20))
+    report = Verification(shelf.root).run()
+    assert [finding["version"] for finding in report["damaged"]] == [1, 2, 3]
+    Repair(shelf.history, shelf.journal.blobs, {}, {}).run(report)
+    assert (report["damaged"], report["missing"], len(report["repaired"])) == ([], [], 3)
+    assert shelf.packed() == [1, 2, 4]
+    shelf.check()
 
 
 def test_a_patch_that_leads_nowhere_is_damage(shelf: Shelf) -> None:

@@ -133,11 +133,32 @@ def test_only_what_was_chosen_as_of_when(backup: Backup) -> None:
     assert names() == ["3/f/one", "4/f/g/two"]
     assert names("--user", "4") == names("--file", "8") == ["4/f/g/two"]
     assert names("--folder", "/f/g") == ["4/f/g/two"]
-    assert names("--at", "2026-01-01T10:30:00Z") == ["3/f/one"]
+    assert names("--at", "2026-01-01T10:30:00Z") == names("--at", "2026-01-01T10:30Z") == ["3/f/one"]
     assert names("--at", "2026-01-01T11:30:00Z") == ["3/ff/one", "4/f/g/two"]
     assert names("--at", f"{EPOCH}:1") == names("--at", f"{EARLIER}:1") == ["3/f/one"]
     assert names("--at", f"{EPOCH}:2", "--folder", "f") == ["3/f/one", "4/f/g/two"]
     assert names("--at", f"{EPOCH}:0") == []
+
+
+def test_one_version_alone(backup: Backup) -> None:
+    """Under the name and in the folder that it had; one that is not there, or cannot be read, is named."""
+    backup.save(b"1", name="one", folder="f")
+    backup.save(b"2", name="two", version=2)
+    backup.save(None, version=3)
+    assert backup.restore("--file", "7", "--version", "1").returncode == 0
+    assert backup.restored() == {"3/f/one": b"1"}
+    assert "1 were in the trash" in backup.restore("--file", "7", "--version", "3", "--force-merge").stdout
+    for file_id in ("7", "8"):
+        missing = backup.restore("--file", file_id, "--version", "4", "--force-merge")
+        assert (missing.returncode, "has no such version" in missing.stderr) == (1, True)
+    entry = backup.copy(7, 2).with_name("v000002.json")
+    entry.chmod(0o600)
+    entry.write_text("{")
+    unread = backup.restore("--file", "7", "--version", "2", "--force-merge")
+    assert (unread.returncode, "v2: the entry cannot be read\n" in unread.stderr) == (1, True)
+    for arguments in (["--version", "1"], ["--file", "7", "--version", "1", "--at", f"{EPOCH}:1"]):
+        assert backup.restore(*arguments).returncode == 2
+    assert backup.restored() == {"3/f/one": b"1"}
 
 
 def test_what_a_rule_gave_up_is_named_and_the_rest_comes_back(backup: Backup) -> None:
