@@ -19,7 +19,9 @@ def now() -> datetime:
 
 def to_text(moment: datetime) -> str:
     """``2026-11-24T10:15:00.000Z``."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def with_seconds(text: object) -> object:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from werkzeug.wrappers import Response
+
 from docsave_services.contracts import (
     FILES,
     Change,
@@ -32,10 +34,11 @@ from docsave_services.tokens import Identity
 from gateway_http.archive import Member
 from gateway_http.coalescer import Coalescer
 from gateway_http.limits import ARCHIVE_FILES_MAX, ARCHIVE_PAGE
+from gateway_http.lists import Lists
 from gateway_http.preconditions import check_if_match, if_match_of, optional_if_match_of
 from gateway_http.quota import Allowance, RefusedUsers
 from gateway_http.request import GatewayRequest
-from gateway_http.responses import Saved, public_file
+from gateway_http.responses import Saved
 from gateway_http.schemas import ArchiveQuery, FileListQuery, FilePatch, FolderListQuery, ReferenceListQuery
 from gateway_http.upload import Expected, Upload
 from gateway_http.wanted_change import change_of, saved_by, under_key, with_upload
@@ -49,11 +52,13 @@ class Documents:
         call: RpcCaller,
         changes: Coalescer[Change, Outcome],
         lookups: Coalescer[int, StoredFile | None],
+        lists: Lists,
         refused: RefusedUsers,
     ) -> None:
         self._call = call
         self._changes = changes
         self._lookups = lookups
+        self._lists = lists
         self._refused = refused
 
     def find(self, identity: Identity, file_id: int) -> StoredFile:
@@ -70,19 +75,17 @@ class Documents:
             raise NotFound
         return file
 
-    def page(self, identity: Identity, query: FileListQuery) -> dict[str, Any]:
+    def page(self, identity: Identity, query: FileListQuery) -> Response:
         """One page of the list; ``Forbidden`` when a user names whose files to list."""
         if query.user_id is not None and not identity.is_admin:
             raise Forbidden("Only an administrator may list other accounts' files")
         owner = identity.user_id if query.user_id is None else query.user_id
         asked = query.model_dump(exclude={"user_id"}, exclude_unset=True)
-        page: FilePage = self._call("list", user_id=None if owner == "all" else owner, **asked)
-        return {"items": [public_file(file) for file in page["items"]], "next": page["next"]}
+        return self._lists.page({"user_id": None if owner == "all" else owner, **asked})
 
-    def with_label(self, identity: Identity, label: str, query: ReferenceListQuery) -> dict[str, Any]:
+    def with_label(self, identity: Identity, label: str, query: ReferenceListQuery) -> Response:
         """One page of the caller's files that carry this label."""
-        page: FilePage = self._call("list", user_id=identity.user_id, label=[label], **query.model_dump())
-        return {"items": [public_file(file) for file in page["items"]], "next": page["next"]}
+        return self._lists.page({"user_id": identity.user_id, "label": [label], **query.model_dump()})
 
     def chosen(self, identity: Identity, query: ArchiveQuery) -> list[Member]:
         """The files for an archive. ``NotFound`` names each id that is not the caller's, and is for a folder without
@@ -265,7 +268,9 @@ class DocumentsProvider(DeadlineRpc):
         self._lookups: Coalescer[int, StoredFile | None] = Coalescer(
             lambda file_ids: self.outside_worker()("get_many", file_ids=file_ids)
         )
+        self._lists = Lists(lambda lists: self.outside_worker()("list_many", lists=lists))
         self._refused = RefusedUsers()
 
     def get_dependency(self, worker_ctx: Any) -> Documents:  # type: ignore[override] # what routes use it for
-        return Documents(super().get_dependency(worker_ctx), self._changes, self._lookups, self._refused)
+        call = super().get_dependency(worker_ctx)
+        return Documents(call, self._changes, self._lookups, self._lists, self._refused)

@@ -145,6 +145,10 @@ ARCHIVE_PIECE_BYTES = 256 * 1024
 BATCH_MAX = 64
 """Changes or look-ups in one call to the files service."""
 
+LISTS_BATCH_MAX = 16
+LISTED_TOGETHER_MAX = 100
+"""Lists in one call, and the longest page that travels in one: nobody waits for many others' long pages."""
+
 QUEUE_MAX = 1000
 """Changes or look-ups that may wait for a call; past it 503."""
 

@@ -15,7 +15,12 @@ from docsave_services.tokens import Identity
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """``value`` as JSON; never kept by a cache."""
-    response = Response(quick_json.dumps(value), status=status, content_type="application/json")
+    return text_response(quick_json.dumps(value), status, headers)
+
+
+def text_response(text: bytes | str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """``text`` that is JSON already; never kept by a cache."""
+    response = Response(text, status=status, content_type="application/json")
     response.headers["Cache-Control"] = "no-store"
     response.headers.update(headers or {})
     return response

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
+
+from docsave_services.errors import FieldError
 
 
 class BackupState(TypedDict):
@@ -43,6 +45,16 @@ class FilePage(TypedDict):
 
     items: list[File]
     next: str | None
+
+
+class PageText(TypedDict):
+    """A ``FilePage`` as JSON text, ready for a client, when ``ok``; otherwise a coded error."""
+
+    ok: bool
+    page: NotRequired[str]
+    code: NotRequired[str]
+    detail: NotRequired[str]
+    errors: NotRequired[list[FieldError]]
 
 
 class PastPage(FilePage):

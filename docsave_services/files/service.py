@@ -16,6 +16,7 @@ from docsave_services.contracts import (
     FilePage,
     FolderPage,
     Outcome,
+    PageText,
     PastPage,
     ProtectedVersion,
     StoredFile,
@@ -33,6 +34,7 @@ from docsave_services.files.compared import CompareQuery, compare
 from docsave_services.files.filters import FileFilters
 from docsave_services.files.folder_list import FOLDERS_MAX, FolderQuery, list_folders
 from docsave_services.files.holds import note_hold, note_release
+from docsave_services.files.list_texts import list_texts
 from docsave_services.files.lists import FileQuery, list_files
 from docsave_services.files.origins import origins_of
 from docsave_services.files.outbox import Outbox, OutboxHandle
@@ -52,8 +54,13 @@ RELAY_INTERVAL_SECONDS = 2.0
 APPLY_MAX = 1000
 """Most changes in one call; a longer transaction would keep all others waiting."""
 
+LISTS_MAX = 64
+"""Most lists in one call. The gateway asks for few at a time, so that nobody waits for many others' pages."""
+
 # The service has a method called list, so its signatures need other names for lists.
 Changes = list[Change]
+Lists = list[dict[str, Any]]
+PageTexts = list[PageText]
 Outcomes = list[Outcome]
 Ids = list[int]
 FilesOrNone = list[StoredFile | None]
@@ -80,8 +87,7 @@ class FilesService:
     @rpc
     def apply(self, changes: Changes) -> Outcomes:
         """Apply a batch of changes in one transaction; an outcome for each, in order."""
-        if not isinstance(changes, list) or len(changes) > APPLY_MAX or not all(isinstance(c, dict) for c in changes):
-            raise InvalidInput.for_field("changes", f"must be a list of at most {APPLY_MAX} changes")
+        _check_objects("changes", changes, APPLY_MAX)
         return self._apply(changes)
 
     @rpc
@@ -163,6 +169,12 @@ class FilesService:
         """A page of a user's files, or of everybody's; the ``filters`` are those of ``FileFilters``."""
         query = FileQuery(user_id, limit, after, sort, deleted, FileFilters.checked(filters))
         return self.db.read(lambda s: list_files(s, query))
+
+    @rpc
+    def list_many(self, lists: Lists) -> PageTexts:
+        """Pages of several lists, each asked for by the arguments of ``list``, as JSON texts for clients."""
+        _check_objects("lists", lists, LISTS_MAX)
+        return list_texts(self.db, lists)
 
     @rpc
     def past(self, file_id: int, at: str) -> StoredFile:
@@ -308,3 +320,8 @@ class FilesService:
         if not outcome["ok"]:
             raise error_from_code(outcome["code"], outcome["detail"], outcome["errors"])
         return outcome["file"]
+
+
+def _check_objects(field: str, given: Any, most: int) -> None:
+    if not isinstance(given, list) or len(given) > most or not all(isinstance(one, dict) for one in given):
+        raise InvalidInput.for_field(field, f"must be a list of at most {most} {field}")

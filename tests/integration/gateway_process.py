@@ -27,6 +27,7 @@ from docsave_services.runtime.ports import free_ports
 from docsave_services.storage import blob_key, sha256_of_key
 from docsave_services.times import now, to_text
 from docsave_services.tokens import issue_access_token
+from gateway_http.responses import public_file
 from tests.support.api_document import check_status
 from tests.support.programs import Program
 from tests.support.waiting import wait_until
@@ -284,7 +285,11 @@ def stand_ins(amqp_uri: str, desk: Desk) -> list[ServiceContainer]:
         @rpc
         def list(self, **query: Any) -> Any:
             desk.calls.append(("list", query))
-            return {"items": [*desk.rows.values()], "next": None}
+            return {"items": [public_file(row) for row in desk.rows.values()], "next": None}
+
+        @rpc
+        def list_many(self, lists: Any) -> Any:
+            return [{"ok": True, "page": json.dumps(self.list(**query))} for query in lists]
 
         @rpc
         def health(self) -> Any:

@@ -1,5 +1,6 @@
 """Lists of files on a real database: what the filters let through, and pages while files come and go."""
 
+import json
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from docsave_services.contracts import Change, File
 from docsave_services.errors import InvalidInput
-from docsave_services.files import folder_list, lists
+from docsave_services.files import folder_list, list_texts, lists
 from docsave_services.files.filters import FileFilters
 from docsave_services.files.folder_list import FolderQuery, list_folders
 from docsave_services.files.lists import SORTS, FileQuery, list_files
@@ -204,6 +205,31 @@ def test_folders_are_those_with_files_in_them(documents: Documents) -> None:
     for under in ("/a", "a/", None, 7):
         with pytest.raises(InvalidInput):
             folders(documents, under)  # type: ignore[arg-type]
+
+
+def test_several_lists_at_once_are_the_texts_of_each(documents: Documents) -> None:
+    """In their order; an error is that list's alone, and equal lists are read once."""
+    documents.apply(*(save(documents, name) for name in ("b", "ä", "c")))
+    mine = {"user_id": documents.user_id}
+    asked: list[dict[str, Any]] = [
+        {**mine, "limit": 2, "sort": "-name"},
+        {**mine, "limit": 0},
+        {**mine, "q": "ä"},
+        {**mine, "colour": "red"},
+        {**mine, "limit": 2, "sort": "-name"},
+    ]
+    with patch.object(list_texts, "list_files", wraps=list_files) as read:
+        first, none, second, unknown, again = list_texts.list_texts(documents.db, asked)
+    assert read.call_count == 3
+    [page, found] = [json.loads(answer["page"]) for answer in (first, second)]
+    assert [file["name"] for file in page["items"]] == ["c", "b"]
+    assert page == documents.db.read(lambda s: list_files(s, list_texts.query_of(asked[0])))
+    assert [file["name"] for file in found["items"]] == ["ä"]
+    assert again == first
+    assert [(answer["ok"], answer["code"], answer["errors"][0]["field"]) for answer in (none, unknown)] == [
+        (False, "invalid_input", "limit"),
+        (False, "invalid_input", "colour"),
+    ]
 
 
 class Crowd:

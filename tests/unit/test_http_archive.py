@@ -143,7 +143,7 @@ class Files:
 
 
 def below(files: Files) -> list[Member]:
-    documents = Documents(files, None, None, None)  # type: ignore[arg-type]
+    documents = Documents(files, None, None, None, None)  # type: ignore[arg-type]
     return documents.chosen(ANNA, ArchiveQuery(folder="f"))
 
 

@@ -85,7 +85,18 @@ def _call_of(service: Any, name: str) -> Any:
 
 # Calls that change nothing whatever their arguments are: the others would do what they are told.
 READING: dict[Any, list[str]] = {
-    FilesService: ["get", "get_many", "list", "past", "list_past", "compare", "folders", "changes", "usage"],
+    FilesService: [
+        "get",
+        "get_many",
+        "list",
+        "list_many",
+        "past",
+        "list_past",
+        "compare",
+        "folders",
+        "changes",
+        "usage",
+    ],
     UsersService: ["get", "list", "list_keys", "list_sessions", "audit", "revocations"],
     Backup: ["versions", "version", "proof", "status", "holds"],
     WebhooksService: ["get", "list", "deliveries"],

@@ -22,8 +22,9 @@ SERVICES: tuple[Any, ...] = (UsersService, FilesService, WebhooksService, Backup
 
 NOBODY = 2**31 - 1
 WRONG: list[Any] = [None, NOBODY, 0, -1, 2**63, 1.5, True, "x", "\0", [], [[1]], {}, {"a": {"b": 1}}]
-READING = {"get", "get_many", "list", "past", "list_past", "compare", "folders", "changes", "usage", "versions",
-           "version", "proof", "holds", "audit", "list_keys", "list_sessions", "deliveries", "revocations"}  # fmt: skip
+READING = {"get", "get_many", "list", "list_many", "past", "list_past", "compare", "folders", "changes", "usage",
+           "versions", "version", "proof", "holds", "audit", "list_keys", "list_sessions", "deliveries",
+           "revocations"}  # fmt: skip
 """Methods that change nothing, whatever is asked."""
 
 FITTING = {"at": "2026-01-01T00:00:00Z", "version": 1, "webhook_id": 1, "file_ids": [1]}
