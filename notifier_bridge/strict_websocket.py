@@ -28,6 +28,10 @@ class _BoundedMessage(RFC6455WebSocket.Message):
         super().push(data, final)
 
 
+class FrameRest(bytes):
+    """What is left of a frame that was sent in part, or not at all."""
+
+
 class StrictWebSocket:
     """What Engine.IO uses of a websocket."""
 
@@ -48,7 +52,27 @@ class StrictWebSocket:
 
     def send(self, data: str | bytes) -> None:
         """Send one message; ``OSError`` when the connection is gone."""
-        self._inner.send(data)
+        if isinstance(data, FrameRest):
+            self._inner._send(data)
+        else:
+            self._inner.send(data)
+
+    def frame_of(self, data: str) -> bytes:
+        """The message as it goes over the wire, the same for all sockets: what a server sends is not masked."""
+        frame: bytes = self._inner._pack_message(data, masked=False)
+        return frame
+
+    def send_now(self, frame: bytes) -> FrameRest:
+        """Give the system as much of ``frame`` as it takes without waiting; what is left must be sent next.
+
+        ``OSError`` when the connection is gone. Not while somebody else sends.
+        """
+        if self._inner._sendlock.counter < 1:
+            return FrameRest(frame)
+        try:
+            return FrameRest(frame[self.socket.fd.send(frame) :])
+        except BlockingIOError:
+            return FrameRest(frame)
 
     def close(self) -> None:
         """Close after what was sent."""
