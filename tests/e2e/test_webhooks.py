@@ -178,6 +178,36 @@ def test_it_arrives_within_a_second(ann: Account, receiver: Receiver) -> None:
     assert min(quickest) < 1
 
 
+def test_some_of_it_again(ann: Account, receiver: Receiver) -> None:
+    """A test message, one event, all after a cursor: what was asked for comes, events under the ids that they had."""
+
+    def ask(what: str, **body: Any) -> dict[str, Any]:
+        url = f"{ann.base_url}/webhooks/{hook['id']}/{what}"
+        answer = ann.session.post(url, json=body or None, timeout=30)
+        assert answer.status_code == 202, answer.text
+        asked: dict[str, Any] = answer.json()
+        return asked
+
+    hook = make(ann, receiver.url)
+    for name in ("a", "b", "c"):
+        ann.save(name, b"x")
+    wait_until(lambda: len(receiver.got) == 3, ARRIVED_SECONDS)
+    a, b, c = receiver.got
+    assert ask("redeliver", event_id=b.event["event_id"])["message_id"] == b.message
+    wait_until(lambda: len(receiver.got) == 4, ARRIVED_SECONDS)
+    ask("redeliver", since=a.event["cursor"])
+    wait_until(lambda: len(receiver.got) == 6, ARRIVED_SECONDS)
+    test = ask("test")
+    wait_until(lambda: len(receiver.got) == 7, ARRIVED_SECONDS)
+    assert [got.message for got in receiver.got] == [*(got.message for got in (a, b, c, b, b, c)), test["message_id"]]
+    assert [got.body for got in receiver.got[3:6]] == [b.body, b.body, c.body]
+    wait_until(lambda: look(ann, hook, "/deliveries")["items"][0]["state"] == "delivered", ARRIVED_SECONDS)
+    sent = look(ann, hook, "/deliveries")["items"]
+    assert [(each["kind"], each["tries"], each["code"]) for each in sent] == [
+        ("test", 1, 200), ("redelivery", 1, 200), ("event", 2, 200), ("event", 2, 200), ("event", 1, 200),
+    ]  # fmt: skip
+
+
 def test_killed_between_sending_and_recording(system: System, ann: Account, receiver: Receiver) -> None:
     """``kill -9`` when the receiver has the change and the service has not heard so: it comes again, the same under the
     same id, and what follows after it."""
