@@ -13,7 +13,7 @@ from pathlib import Path
 
 from backup.catalogue import entries_of
 from backup.compact_plan import wanted_base
-from backup.content import never, unless, write_content
+from backup.content import forget_cached, never, unless, write_content
 from backup.freeing import free_plain, is_same, object_of, status_of
 from backup.layout import STEPS_MAX, Layout
 from backup.names import COMPACTED_SUFFIX, patch_name
@@ -140,9 +140,9 @@ class FileCompaction:
         return target
 
     def _prove(self, layout: Layout, base: int | None, patch: Path, event: FileEvent) -> None:
-        """Read it all again, from the disk and the way a reader will; ``BlobDamaged`` unless it is the content."""
+        """Read it all again as a reader will, the patch from the disk; ``BlobDamaged`` unless it is the content."""
         below = Layers(None) if base is None else layout.layers(base)
-        whole = Layers(below.plain, (*below.patches, lambda: os.open(patch, os.O_RDONLY | os.O_CLOEXEC)))
+        whole = Layers(below.plain, (*below.patches, lambda: _open_on_disk(patch)))
         for _ in unless(self._cancelled, whole.verified(event["sha256"], event["size"])):
             pass
 
@@ -204,6 +204,13 @@ def _prefix(layout: Layout, base: int | None, contents: dict[int, FileEvent]) ->
     if base is None:
         return None
     return gathered(layout.layers(base).verified(contents[base]["sha256"], contents[base]["size"]))
+
+
+def _open_on_disk(path: Path) -> int:
+    """A descriptor for reading what the disk has, not what the system remembers of it."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    forget_cached(fd)
+    return fd
 
 
 def _plain_name(layout: Layout, base: int | None) -> str | None:

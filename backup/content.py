@@ -135,10 +135,10 @@ def holds(
     return digest.hexdigest() == sha256
 
 
-def forget_cached(reader: io.FileIO) -> None:
+def forget_cached(fd: int) -> None:
     """Have what follows read from the disk: what the system remembers of the file may be better than that."""
     with contextlib.suppress(OSError):  # advice that a file system may not take
-        os.posix_fadvise(reader.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def gives(

@@ -267,7 +267,7 @@ class Verification:
         return whole
 
     def _reread(self, reader: io.FileIO, event: FileEvent) -> bool:
-        forget_cached(reader)
+        forget_cached(reader.fileno())
         return holds(reader, event["sha256"], event["size"], self._cancelled, self._took)
 
     def _took(self, count: int) -> None:

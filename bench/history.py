@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -26,8 +27,10 @@ VERSIONS = 50
 
 def history(directory: Path) -> list[Row]:
     """Figures without a target."""
-    small = _copies(directory / "small", SMALL_COPIES, 20_000)[1]
-    home, large = _copies(directory / "large", LARGE_COPIES, 5 * MB)
+    directory.mkdir(parents=True)
+    with (directory / "log").open("w") as log, contextlib.redirect_stdout(log):  # a line a copy, as in the service
+        small = _copies(directory / "small", SMALL_COPIES, 20_000)[1]
+        home, large = _copies(directory / "large", LARGE_COPIES, 5 * MB)
     said = f"{SMALL_COPIES / small:.0f} of 20 KB a second, of 5 MB {LARGE_COPIES * 5 / large:.0f} MB/s"
     return [Row("catching up with a journal", "", said), _verify(home), _compaction(directory / "versions")]
 

@@ -39,6 +39,11 @@ class _Connection:
     answer: bytearray = field(default_factory=bytearray)
     wanted: int = -1  # bytes of the whole answer, once its head is here
 
+    @property
+    def body(self) -> bytes:
+        """What follows the head of the answer."""
+        return bytes(self.answer.partition(b"\r\n\r\n")[2])
+
 
 def new_content() -> bytes:
     """Bytes that no blob has yet, 20 KB of them."""
@@ -56,8 +61,14 @@ def request(method: str, path: str, token: str = "", body: bytes | None = None) 
     return "\r\n".join([*lines, "", ""]).encode() + (body or b"")
 
 
-def load(port: int, at_once: int, seconds: float, make: Callable[[], bytes]) -> Load:
-    """So many connections, each with the next request as soon as it has an answer."""
+def load(
+    port: int,
+    at_once: int,
+    seconds: float,
+    make: Callable[[], bytes],
+    heard: Callable[[bytes], None] | None = None,
+) -> Load:
+    """So many connections, each with the next request as soon as it has an answer. ``heard`` gets their bodies."""
     selector = selectors.DefaultSelector()
     connections = [_Connection(socket.create_connection((LOOPBACK, port))) for _ in range(at_once)]
     took: list[float] = []
@@ -75,6 +86,8 @@ def load(port: int, at_once: int, seconds: float, make: Callable[[], bytes]) -> 
                 continue
             now = time.monotonic()
             took.append((now - key.data.began) * 1000)
+            if heard is not None:
+                heard(key.data.body)
             if now < end:
                 _send(key.data, make())
             else:
@@ -96,7 +109,7 @@ def answer_of(sock: socket.socket) -> bytes:
     connection = _Connection(sock)
     while not _receive(connection):
         pass
-    return bytes(connection.answer.partition(b"\r\n\r\n")[2])
+    return connection.body
 
 
 def _nothing() -> Sequence[tuple[selectors.SelectorKey, int]]:

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
@@ -19,7 +19,7 @@ from docsave_client.following import PATIENCE_SECONDS, POLL_SECONDS, Follower, L
 from docsave_client.sending import Progress, no_progress
 from docsave_client.session import Fixed, InMemory, Session, log_in
 from docsave_client.transport import ANSWER_SECONDS, Call, Credential, Transport
-from docsave_client.types import Changes, Event, File, Version
+from docsave_client.types import Changes, Event, File, RestoreStep, Version
 from docsave_client.uploading import (
     RESUMABLE_BYTES,
     InParts,
@@ -168,6 +168,25 @@ class Client:
     def restore_version(self, file_id: int, number: int, *, if_match: str | None = None) -> File:
         """Make an earlier version the current one, as a new version."""
         return cast(File, self._changed("POST", f"/files/{file_id}/versions/{number}/restore", if_match).json())
+
+    def restore_as_of(
+        self,
+        at: str,
+        scope: Literal["all"] | Mapping[str, Any],
+        *,
+        dry_run: bool = False,
+        trash_newer: bool = False,
+    ) -> Iterator[RestoreStep]:
+        """Make documents what they were at ``at`` (a time, or a cursor), as new versions; each that was not so, and
+        what became of it. ``scope`` is ``{"file": id}``, ``{"folder": path}``, ``{"user": id}``, both of these, or
+        ``"all"``. ``dry_run`` only tells; ``trash_newer`` puts what came since into the trash."""
+        order: dict[str, Any] = {"scope": scope, "at": at, "dry_run": dry_run, "trash_newer": trash_newer}
+        while True:
+            page = self._transport.json(Call("POST", "/restore", json=order))
+            yield from page["items"]
+            if page["next"] is None:
+                return
+            order["after"] = page["next"]
 
     def changes(
         self,

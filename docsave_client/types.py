@@ -41,6 +41,22 @@ class Version(TypedDict):
     at: str
 
 
+class RestoreStep(TypedDict):
+    """What restoring does, or did, to one document. ``action`` is ``changed``, ``undeleted``, ``recreated`` (as
+    ``new_id``), ``trashed``, ``left`` or ``failed``, with why in ``error``; ``differs`` names what is not as it was."""
+
+    id: int
+    user_id: int
+    name: str
+    folder: str
+    action: str
+    restored_version: int | None
+    version: int | None
+    differs: NotRequired[list[str]]
+    new_id: NotRequired[int]
+    error: NotRequired[dict[str, str]]
+
+
 class Event(TypedDict):
     """One change of a document. ``relayed`` marks one that an administrator sent and that is not in the journal;
     ``previous`` is in the entries of a history: see ``chain``."""

@@ -92,7 +92,7 @@ class Copies:
         if plain is None:
             return  # a patch, of a time in which this was the backup itself: `History` has unpacked it
         with io.FileIO(plain) as reader:
-            forget_cached(reader)
+            forget_cached(reader.fileno())
             if not holds(reader, item.event["sha256"], item.event["size"], cancelled):
                 raise BlobDamaged("What was read back is not what was written")
 

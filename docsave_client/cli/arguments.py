@@ -90,10 +90,18 @@ def _history(commands: Commands) -> None:
 
 
 def _restore(commands: Commands) -> None:
-    restore = commands.add_parser("restore", help="out of the trash; or make an earlier version the current one")
-    restore.add_argument("id", type=_id)
+    restore = commands.add_parser(
+        "restore", help="out of the trash; make an earlier version the current one; or all as it was at a moment"
+    )
+    restore.add_argument("id", type=_id, nargs="?")
     restore.add_argument("--version", type=_id, metavar="N")
     restore.add_argument("--if-match", metavar="VERSION", help="only if it is this version still, such as v3")
+    past = restore.add_argument_group("as of a moment, as new versions", "of the document, or of what these name")
+    past.add_argument("--at", metavar="MOMENT", help="such as 2026-11-24T10:00Z; or the cursor of a change")
+    past.add_argument("--folder", help="what lay in this folder, and below it")
+    past.add_argument("--user", type=_whose, help="administrators: whose; an id, or all")
+    past.add_argument("--dry-run", action="store_true", help="only show what would be done")
+    past.add_argument("--trash-newer", action="store_true", help="put what came since into the trash")
 
 
 def _verify_proof(commands: Commands) -> None:
@@ -113,6 +121,10 @@ def _watch(commands: Commands) -> None:
     watch.add_argument(
         "--patience", type=float, default=600.0, metavar="SECONDS", help="end when nothing answered for so long"
     )
+
+
+def _whose(text: str) -> int | str:
+    return "all" if text == "all" else _id(text)
 
 
 def _id(text: str) -> int:
@@ -144,4 +156,17 @@ def usage_problem(given: argparse.Namespace) -> str | None:
             return "--mirror keeps its place in the directory"
         if given.once and not given.mirror:
             return "--once is for --mirror"
-    return None
+    return _restore_problem(given) if given.command == "restore" else None
+
+
+def _restore_problem(given: argparse.Namespace) -> str | None:
+    many = given.folder is not None or given.user is not None
+    if given.at is None:
+        if many or given.dry_run or given.trash_newer:
+            return "--at is missing"
+        return None if given.id else "the id of a document is missing"
+    if given.version or given.if_match:
+        return "--version and --if-match are not for --at"
+    if many == (given.id is not None):
+        return "--at is for the id of one document, or for --folder and --user"
+    return "--folder is of one account" if given.user == "all" and given.folder is not None else None

@@ -21,7 +21,7 @@ from docsave_client.errors import ClientError, Damaged, NotLoggedIn
 from docsave_client.mirror import Mirror
 from docsave_client.session import Fixed, log_in, log_out
 from docsave_client.transport import Call, Transport
-from docsave_client.types import Event, File, Version
+from docsave_client.types import Event, File, RestoreStep, Version
 
 Command = Callable[[argparse.Namespace, Output], None]
 
@@ -114,12 +114,30 @@ def history(given: argparse.Namespace, output: Output) -> None:
 
 
 def restore(given: argparse.Namespace, output: Output) -> None:
-    """Out of the trash, or an earlier version."""
+    """Out of the trash, an earlier version, or all as it was."""
     client, tag = _client(), _tag(given.if_match)
-    if given.version is None:
+    if given.at is not None:
+        _restore_as_of(client, given, output)
+    elif given.version is None:
         _show_file(output, client.restore(given.id, if_match=tag))
     else:
         _show_file(output, client.restore_version(given.id, given.version, if_match=tag))
+
+
+def _restore_as_of(client: Client, given: argparse.Namespace, output: Output) -> None:
+    named = {"file": given.id, "folder": given.folder, "user": given.user}
+    chosen = {key: value for key, value in named.items() if value is not None}
+    steps = client.restore_as_of(
+        given.at, "all" if given.user == "all" else chosen, dry_run=given.dry_run, trash_newer=given.trash_newer
+    )
+    failed = 0
+    for step in steps:
+        output.show(step, partial(_step_line, step))
+        failed += step["action"] == "failed"
+    if given.dry_run:
+        output.note("nothing was changed: this was a dry run")
+    if failed:
+        raise ClientError(f"{failed} documents could not be restored; the others are")
 
 
 def verify_proof(given: argparse.Namespace, output: Output) -> None:
@@ -204,6 +222,13 @@ def _show_file(output: Output, file: File) -> None:
             f"{where}{file['name']}"
         ),
     )
+
+
+def _step_line(step: RestoreStep) -> str:
+    where = f"{step['folder']}/" if step["folder"] else ""
+    more = ", ".join(step.get("differs", ())) or step.get("error", {}).get("detail", "")
+    heir = f" as {step['new_id']}" if "new_id" in step else ""
+    return f"{step['action']:<9}  {step['id']:>6}{heir}  {where}{step['name']}{f'  ({more})' if more else ''}"
 
 
 def _version_line(version: Version) -> str:

@@ -83,6 +83,35 @@ def test_the_life_of_a_document(anna: Person, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.glob(".docsave*")) == []
 
 
+def test_everything_is_as_it_was(anna: Person, tmp_path: Path) -> None:
+    """A folder as of a moment: shown first, then done, in the words of the server; again there is nothing to do."""
+    offer = tmp_path / "offer.txt"
+    offer.write_text("900 EUR")
+    file = anna.json("put", offer, "--folder", "clients/acme")[0]
+    gone = anna.json("put", offer, "--folder", "clients/acme", "--name", "gone.txt")[0]
+    number, then = str(file["id"]), gone["created_at"]
+    offer.write_text("0 EUR")
+    anna.run("put", offer, "--to", number)
+    anna.run("rm", str(gone["id"]))
+    new = anna.json("put", offer, "--folder", "clients/acme", "--name", "new.txt")[0]
+    order = ("restore", "--folder", "clients/acme", "--at", then)
+    wanted = {file["id"]: "changed", gone["id"]: "undeleted", new["id"]: "left"}
+    assert {step["id"]: step["action"] for step in anna.json(*order, "--dry-run")} == wanted
+    lines = anna.run(*order, "--trash-newer").splitlines()
+    assert lines[0].split() == ["changed", number, "clients/acme/offer.txt", "(content)"]
+    assert [line.split()[0] for line in lines] == ["changed", "undeleted", "trashed"]
+    assert anna.json(*order) == []
+    assert {f["name"]: f["size"] for f in anna.json("ls", "--folder", "clients/acme")} == {
+        "offer.txt": 7,
+        "gone.txt": 7,
+    }
+    anna.run("put", offer, "--to", number)
+    assert anna.json("restore", number, "--at", then)[0]["version"] == 5
+    assert anna.run(*order, "--user", "1", code=1) == ""
+    for wrong in (("--dry-run", number), ("--at", then), ("--at", then, number, "--user", "all")):
+        anna.run("restore", *wrong, code=2)
+
+
 def test_exit_codes(anna: Person, tmp_path: Path) -> None:
     """Each way to fail has its code and one clear line; with --json that line is an object."""
     note = tmp_path / "note.txt"

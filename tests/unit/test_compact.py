@@ -205,6 +205,15 @@ def test_a_damaged_copy_becomes_no_patch_and_no_base(shelf: Shelf) -> None:
     assert {finding["version"] for finding in Verification(shelf.root).run()["damaged"]} == {2}
 
 
+def test_a_patch_is_proven_from_the_disk(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the plain content goes: what the system remembers of what it wrote is no proof."""
+    reads: list[list[int]] = []
+    monkeypatch.setattr(backup.compact, "forget_cached", lambda _: reads.append(shelf.packed()))
+    row_of_versions(shelf, 4, 50 * KIB)
+    shelf.compact()
+    assert reads == [[], [1], [1, 2]]
+
+
 def test_a_damaged_patch_is_named_with_what_is_made_of_it(shelf: Shelf) -> None:
     """Each version that cannot be restored is a finding."""
     row_of_versions(shelf, 5, 50 * KIB)
