@@ -102,13 +102,13 @@ def test_a_disk_that_keeps_other_bytes_is_found_out(made: Backup, monkeypatch: p
     made.copy()
     real = backup.targets.directory.forget_cached
 
-    def spoil(reader: object) -> None:
+    def spoil(fd: int) -> None:
         """Between the writing and the reading back a byte changes, as on a disk that lies."""
-        path = Path(f"/proc/self/fd/{reader.fileno()}").readlink()  # type: ignore[attr-defined]
+        path = Path(f"/proc/self/fd/{fd}").readlink()
         if path.read_bytes() == b"to be spoilt":
             path.chmod(0o644)
             path.write_bytes(b"to be SPOILT")
-        real(reader)  # type: ignore[arg-type]
+        real(fd)
 
     monkeypatch.setattr(backup.targets.directory, "forget_cached", spoil)
     with following(made, made.directory_target()) as follower:
