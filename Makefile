@@ -106,13 +106,17 @@ assets: node_modules/.stamp ## copy what pages load from npm packages
 postman: $(VENV)/run.stamp ## make the Postman collection again
 	@PYTHONWARNINGS=ignore $(BIN)/python -m postman.make
 
+# What the system was started with, from its data directory.
+SETTINGS = env="$${DOCSAVE_DATA_DIR:-data}/env"; [ -f "$$env" ] || { \
+	echo "docsave: there is no $$env: start docsave, or set DOCSAVE_DATA_DIR as for its start" >&2; exit 1; }; . "$$env"
+
 # Nameko's shell on the running system: n.rpc.files.list(user_id=1)
 shell: $(VENV)/run.stamp ## Nameko's shell on the running system
-	@. "$${DOCSAVE_DATA_DIR:-data}/env" && PYTHONWARNINGS=ignore exec $(BIN)/nameko shell --config config.yml
+	@$(SETTINGS) && PYTHONWARNINGS=ignore exec $(BIN)/nameko shell --config config.yml
 
 # Accounts and sessions from the machine itself: make accounts ARGS="create-admin ann" (ARGS=--help lists the rest)
 accounts: $(VENV)/run.stamp ## accounts and sessions: ARGS=--help
-	@. "$${DOCSAVE_DATA_DIR:-data}/env" && PYTHONWARNINGS=ignore exec $(BIN)/python -m docsave_services.runtime.accounts $(ARGS)
+	@$(SETTINGS) && PYTHONWARNINGS=ignore exec $(BIN)/python -m docsave_services.runtime.accounts $(ARGS)
 
 # Files out of the backup directory as plain files, without any service: make restore ARGS="--to DIR --user 3"
 restore: $(VENV)/run.stamp ## files out of the backup: ARGS="--to DIR"
@@ -138,7 +142,7 @@ rebuild: $(VENV)/run.stamp ## everything from the backup: ARGS="--from DIR"
 
 # Whether the backup of the running system gives everything back: rebuilds it in a scratch place and compares.
 drill: $(VENV)/run.stamp ## whether the backup gives everything back
-	@. "$${DOCSAVE_DATA_DIR:-data}/env" && PYTHONWARNINGS=ignore exec $(BIN)/python -m backup.drill_command $(ARGS)
+	@$(SETTINGS) && PYTHONWARNINGS=ignore exec $(BIN)/python -m backup.drill_command $(ARGS)
 
 # The lock files hold versions and hashes, and no address of an index.
 lock: $(VENV)/dev.stamp ## pin versions and hashes of all packages

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -28,11 +29,13 @@ REPORT = "rebuilt.json"
 SHOWN_MAX = 100
 
 NEXT_STEPS = """Next:
-  1. make run
-  2. in another terminal, a password for an administrator: make accounts ARGS="reset-password LOGIN --generate"
+  1. {run}make run
+  2. in another terminal, a password for an administrator:
+     {at}make accounts ARGS="reset-password LOGIN --generate"
      (all accounts are back with their logins, and no password: give each one the same way; make accounts
      ARGS="create-admin LOGIN" makes an administrator if none came back)
   3. tell people; sessions, API keys and webhooks have to be made again"""
+"""The settings that are not the default stand before each command: without them it would take other directories."""
 
 
 def main(arguments: list[str]) -> None:
@@ -49,6 +52,7 @@ def main(arguments: list[str]) -> None:
     except (DocsaveError, NoBackup, NotEmpty, Refused, env.EnvironmentProblem, OSError) as exc:
         sys.exit(f"rebuild: {' '.join(str(exc).split())}")
     _tell(rebuilt)
+    print(next_steps(root, data_dir))
     sys.exit(1 if rebuilt.problems else 0)
 
 
@@ -68,7 +72,16 @@ def _tell(rebuilt: Rebuilt) -> None:
         f"good), {founded.users} accounts, {founded.events} changes; "
         f"{rebuilt.contents} contents, {rebuilt.bytes} bytes; {len(rebuilt.problems)} problems"
     )
-    print(NEXT_STEPS)
+
+
+def next_steps(root: Path, data_dir: Path) -> str:
+    """What to do after a rebuild from ``root`` into ``data_dir``."""
+    at = _unless_default(env.DATA_DIR, data_dir, "data")
+    return NEXT_STEPS.format(run=_unless_default(env.BACKUP_DIR, root, "backups") + at, at=at)
+
+
+def _unless_default(variable: str, directory: Path, default: str) -> str:
+    return "" if directory == env.ROOT / default else f"{variable}={shlex.quote(str(directory))} "
 
 
 def _parser() -> argparse.ArgumentParser:

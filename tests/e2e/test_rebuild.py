@@ -101,6 +101,8 @@ def test_a_lost_machine_comes_back_from_its_backup_alone(new_system: SystemFacto
     result = command("backup.rebuild_command", new)
     assert result.returncode == 0, result.stderr
     assert "rebuilt 3 documents (1 in the trash; 0 more were removed for good), 3 accounts, 6 changes" in result.stdout
+    directories = f"DOCSAVE_BACKUP_DIR={old.backup_dir} DOCSAVE_DATA_DIR={new.data_dir}"
+    assert f"1. {directories} make run\n" in result.stdout
     new.start()
     new.wait_ready()
     again: dict[int, Account] = {}
