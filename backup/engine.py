@@ -51,7 +51,8 @@ FAILING_SHOWN_MAX = 100
 
 
 class Engine:
-    """Runs until ``stop`` and survives the absence of everything else. ``files`` calls the files service."""
+    """Runs until ``stop`` and survives the absence of everything else. ``files`` calls the files service; from
+    ``mirrors``, directories, damage is repaired."""
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class Engine:
         verify_days: int = 0,
         compact_after: int | None = None,
         retention: Policy = KEEP_EVERYTHING,
+        mirrors: Sequence[Path] = (),
     ) -> None:
         self.home = home
         self.state = STARTING
@@ -74,7 +76,7 @@ class Engine:
         self._journal_doubted = False
         self._stopping = False
         self._wake = Wake()
-        self.verifier = Verifier(home, blobs, files, self._writer, lambda: self._stopping)
+        self.verifier = Verifier(home, blobs, files, self._writer, lambda: self._stopping, mirrors)
         self.followers: list[Follower] = []
 
     def run(self) -> None:

@@ -42,6 +42,7 @@ class BackupEngine(DependencyProvider):
             settings.verify_days,
             settings.backup_compact_after,
             settings.retention,
+            [settings.backup_mirror_dir.absolute()] if settings.backup_mirror_dir else [],
         )
         for target in _targets(settings, home):
             self.engine.follow(target)

@@ -96,16 +96,18 @@ class History:
         """Where the entries of the event's file lie."""
         return self.root / HISTORY / str(event["user_id"]) / str(event["id"])
 
-    def restore_content(self, event: FileEvent, cancelled: Callable[[], bool] = never) -> str | None:
-        """Make the content of an entry anew, from the object or the blob store; the damaged one is set aside, and its
-        new path is returned. Raises as ``write`` does."""
+    def restore_content(
+        self, event: FileEvent, cancelled: Callable[[], bool] = never, opener: Callable[[], int] | None = None
+    ) -> str | None:
+        """Make the content of an entry anew, from the object or the blob store, or what ``opener`` opens; the damaged
+        one is set aside, and its new path is returned. Raises as ``write`` does."""
         self._check()
         directory = self.directory_for(event)
         aside = None
         for name in _content_present(directory, event["version"]):
             aside = set_aside(directory / name, self.root)
         target = directory / content_name(event["version"], event["at"], event["name"])
-        aside = self._place(event, target, cancelled) or aside
+        aside = self._place(event, target, cancelled, opener) or aside
         fsync_directory(directory)
         return aside
 
@@ -175,8 +177,14 @@ class History:
         if not gives(lambda: layout.layers(event["version"]), event["sha256"], event["size"], cancelled):
             raise EntryConflict(f"the patch of version {event['version']} does not give the journal's content")
 
-    def _place(self, event: FileEvent, target: Path, cancelled: Callable[[], bool]) -> str | None:
-        source = Source(lambda: self._blobs.open(event["path"]), event["sha256"], event["size"])
+    def _place(
+        self,
+        event: FileEvent,
+        target: Path,
+        cancelled: Callable[[], bool],
+        opener: Callable[[], int] | None = None,
+    ) -> str | None:
+        source = Source(opener or (lambda: self._blobs.open(event["path"])), event["sha256"], event["size"])
         if not self._links_work(target.parent):
             place_content(source, target, cancelled)
             return None

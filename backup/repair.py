@@ -1,5 +1,5 @@
-"""Putting right what ``verify`` found, from whatever is whole: a copy from the blob store, a blob from a copy, an event
-from the journal. Blocking.
+"""Putting right what ``verify`` found, from whatever is whole: a copy from the blob store or a mirror of the
+backup directory, a blob from a copy, an event from the mirror or the journal. Blocking.
 
 Only the process that may write does this. Damaged bytes are set aside, never deleted. The chain itself is not
 repaired: it is evidence.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,8 @@ def lines_of(root: Path, report: Report) -> Lines:
 
 
 class Repair:
-    """Repairs findings one by one. ``events`` are the journal's, by their number, as far as it could be asked."""
+    """Repairs findings one by one. ``events`` are the journal's, by their number, as far as it could be asked;
+    ``mirrors`` other directories with the same history. Nothing of either is believed without its hash."""
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class Repair:
         lines: Lines,
         events: Mapping[int, FileEvent],
         cancelled: Callable[[], bool] = never,
+        mirrors: Sequence[Path] = (),
     ) -> None:
         self._history = history
         self._root = history.root
@@ -69,6 +71,7 @@ class Repair:
         self._lines = lines
         self._events = events
         self._cancelled = cancelled
+        self._mirrors = mirrors
         self._chain = ChainView(history.root)
 
     def run(self, report: Report) -> None:
@@ -103,15 +106,23 @@ class Repair:
         line = self._lines.get((finding["file_id"], finding["version"]))
         if line is None:
             raise CannotRepair("the chain has no such entry")
-        event = self._events.get(line.event_id)
-        if event is None:
-            raise CannotRepair("the journal cannot be asked")
-        entry = self._as_it_was(event, line)
+        entry, whence = self._event(line)
         aside = self._history.restore_description(entry)
-        done = "the event was written again from the journal" + _kept(aside)
+        done = f"the event was written again from {whence}" + _kept(aside)
         if self._lacks_content(entry):
             done += "; the content was copied again" + _kept(self._restore_content(entry))
         return done
+
+    def _event(self, line: Line) -> tuple[FileEvent, str]:
+        """The entry that the chain vouches for, and in words where it is from."""
+        for root in self._mirrors:
+            found = entry_at(root, line.user_id, line.file_id, line.version).event
+            if found is not None and leaf(found) == line.leaf:
+                return found, "the mirror"
+        event = self._events.get(line.event_id)
+        if event is None:
+            raise CannotRepair("the journal cannot be asked")
+        return self._as_it_was(event, line), "the journal"
 
     def _as_it_was(self, event: FileEvent, line: Line) -> FileEvent:
         """The entry that has the chain's leaf: as this release writes it, or as an earlier one did."""
@@ -134,9 +145,13 @@ class Repair:
         return "the content was copied again" + _kept(self._restore_content(entry))
 
     def _restore_content(self, entry: FileEvent) -> str | None:
-        if not self._history.has_source(entry, self._cancelled):
-            raise CannotRepair("neither the store nor another copy has this content whole")
-        return self._history.restore_content(entry, self._cancelled)
+        if self._history.has_source(entry, self._cancelled):
+            return self._history.restore_content(entry, self._cancelled)
+        for root in self._mirrors:
+            found = entry_at(root, entry["user_id"], entry["id"], entry["version"])
+            if gives(found.layers, entry["sha256"], entry["size"], self._cancelled):
+                return self._history.restore_content(entry, self._cancelled, found.open)
+        raise CannotRepair("neither the store nor another copy has this content whole")
 
     def _repair_blob(self, finding: Finding) -> str:
         entry = self._entry(finding)

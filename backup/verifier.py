@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import eventlet
@@ -45,7 +46,7 @@ class Order:
 
 class Verifier:
     """Runs passes over the directory of ``home``. ``files`` calls that service; ``history`` is the active session's,
-    None while this process may not write."""
+    None while this process may not write; ``mirrors`` are directories to repair from."""
 
     def __init__(
         self,
@@ -54,12 +55,14 @@ class Verifier:
         files: Callable[..., Any],
         history: Callable[[], History | None],
         stopping: Callable[[], bool],
+        mirrors: Sequence[Path] = (),
     ) -> None:
         self._home = home
         self._blobs = blobs
         self._files = files
         self._history = history
         self._stopping = stopping
+        self._mirrors = mirrors
         self._turn = Semaphore(1)
         self._asked_for = 0
         self._shared: dict[Order, Event] = {}
@@ -185,7 +188,7 @@ class Verifier:
         history = self._history()
         if history is None:
             raise Unavailable("copying stopped before anything was repaired; ask again")
-        tpool.execute(Repair(history, self._blobs, lines, events, self._stopping).run, report)
+        tpool.execute(Repair(history, self._blobs, lines, events, self._stopping, self._mirrors).run, report)
 
     def _event(self, epoch: str, event_id: int) -> FileEvent | None:
         try:

@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from backup.history import History
 from backup.home import Home, Lock
 from backup.noted_head import note_head, noted_head
 from backup.progress import read_place
-from backup.repair import Repair
+from backup.repair import Repair, lines_of
 from backup.verify import Report, Verification, all_findings, is_chain_sound, is_sound
 from docsave_services.errors import DocsaveError
 from docsave_services.storage import BlobStore
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
             TimeRemainingColumn(),
             console=errors,
         ) as progress:
-            report = _verify(home, options.repair, options.amqp_uri, _bar(progress))
+            report = _verify(home, options, _bar(progress))
     except (Impossible, Refused, DocsaveError, OSError) as exc:
         errors.print(f"verify: {exc if isinstance(exc, Impossible | Refused) else describe(exc)}", markup=False)
         return FAILED
@@ -65,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, default in (("backup-dir", "./backups"), ("data-dir", "./data")):
         variable = f"DOCSAVE_{name.upper().replace('-', '_')}"
         parser.add_argument(f"--{name}", type=Path, default=Path(os.environ.get(variable) or default))
+    mirror = os.environ.get("DOCSAVE_BACKUP_MIRROR_DIR")
+    parser.add_argument("--mirror-dir", type=Path, default=mirror and Path(mirror), help="to repair from, too")
     parser.add_argument("--amqp-uri", default=os.environ.get("DOCSAVE_AMQP_URI"), help="of the running docsave")
     return parser
 
@@ -79,23 +81,23 @@ def _bar(progress: Progress) -> Look:
     return look
 
 
-def _verify(home: Home, repair: bool, amqp_uri: str | None, look: Look) -> Report:
-    if not repair:
+def _verify(home: Home, options: argparse.Namespace, look: Look) -> Report:
+    if not options.repair:
         return _read(home, look, None)
     home.require_marker()
     lock = home.lock()
     if lock is None:
-        if not amqp_uri:
+        if not options.amqp_uri:
             raise Impossible("docsave is running and must repair itself: give its --amqp-uri, or stop it")
-        return _ask_service(amqp_uri, look)
+        return _ask_service(options.amqp_uri, look)
     try:
-        return _read(home, look, lock)
+        return _read(home, look, lock, [options.mirror_dir.absolute()] if options.mirror_dir else [])
     finally:
         lock.release()
 
 
-def _read(home: Home, look: Look, lock: Lock | None) -> Report:
-    """Read the directory here; with its lock, repair. Events only the journal of a running docsave can repair."""
+def _read(home: Home, look: Look, lock: Lock | None, mirrors: Sequence[Path] = ()) -> Report:
+    """Read the directory here; with its lock, repair. Events only a mirror or the journal of a running docsave has."""
     marker = home.require_marker()
     copied = read_place(home.root, marker.epoch).copied
     blobs = BlobStore(home.data_dir / "blobs")
@@ -103,7 +105,8 @@ def _read(home: Home, look: Look, lock: Lock | None) -> Report:
     verification = Verification(home.root, copied=copied, noted=noted, blobs=blobs if lock else None)
     report: Report = _in_thread(verification.run, lambda: look(*_progress(verification)))
     if lock:
-        Repair(History(home.root, blobs, home.seal()), blobs, {}, {}).run(report)
+        lines = lines_of(home.root, report)
+        Repair(History(home.root, blobs, home.seal()), blobs, lines, {}, mirrors=mirrors).run(report)
     if report["head"] and is_chain_sound(report) and os.access(home.data_dir, os.W_OK):
         note_head(home.data_dir, marker.store_id, report["head"])
     return report

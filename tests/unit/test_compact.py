@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,11 +18,12 @@ import backup.patch
 from backup.compact import FileCompaction, Tally, age_limit
 from backup.compact_plan import wanted_base
 from backup.errors import Cancelled
-from backup.layout import STEPS_MAX
-from backup.repair import Repair
+from backup.layout import STEPS_MAX, Layout
+from backup.repair import Repair, lines_of
 from backup.verify import Verification
 from docsave_services.storage import blob_key
 from docsave_services.times import to_text
+from tests.support.chained import back_up
 from tests.support.compacting import Shelf, by_hand, changed, checked_by_hand, compact_until_killed
 from tests.support.crashing import kill_at_each_step
 from tests.support.thinning import thin
@@ -248,6 +250,32 @@ def test_a_damaged_patch_is_repaired_once_for_all_that_are_made_of_it(shelf: She
     assert (report["damaged"], report["missing"], len(report["repaired"])) == ([], [], 3)
     assert shelf.packed() == [1, 2, 4]
     shelf.check()
+
+
+def test_what_only_a_mirror_has_is_repaired_from_it(shelf: Shelf, tmp_path: Path) -> None:
+    """The store has given up old blobs, and packed content has no object: a second directory, as a target keeps it,
+    gives back contents and events; never one that is damaged there, too."""
+    row_of_versions(shelf, 5, 50 * KIB)
+    back_up(shelf.root, shelf.journal)
+    mirror = tmp_path / "mirror"
+    shutil.copytree(shelf.root, mirror)
+    shelf.compact()
+    for event in shelf.journal.events:
+        shelf.journal.blob_path(event).unlink()
+    for version in (2, 4):
+        packed = shelf.layout().packed(version)
+        assert packed
+        packed.unlink()
+    (shelf.directory() / "v000001.json").unlink()
+    bad = Layout(mirror / shelf.directory().relative_to(shelf.root)).plain(2)
+    assert bad
+    bad.chmod(0o600)
+    bad.write_bytes(b"damaged, too")
+    report = Verification(shelf.root).run()
+    Repair(shelf.history, shelf.journal.blobs, lines_of(shelf.root, report), {}, mirrors=[mirror]).run(report)
+    assert [finding["version"] for finding in [*report["damaged"], *report["missing"]]] == [2]
+    assert sorted(line.partition(": ")[2] for line in report["repaired"])[-1].startswith("the event was written again")
+    assert [finding["version"] for finding in Verification(shelf.root).run()["missing"]] == [2]
 
 
 def test_a_patch_that_leads_nowhere_is_damage(shelf: Shelf) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,20 @@ def test_repair_works_without_a_running_docsave(home: Home) -> None:
     assert (status, "repaired: history/3/2/" in output) == (0, True)
     assert content.read_bytes() == b"two"
     assert verify(home)[0] == 0
+
+
+def test_a_mirror_is_repaired_from(home: Home, tmp_path: Path) -> None:
+    """Its directory is taken from the settings, or named; what it has needs neither the store nor a journal."""
+    mirror = tmp_path / "mirror"
+    shutil.copytree(home.root, mirror)
+    content = damage(home, 2)
+    shutil.rmtree(home.root / "objects")
+    for blob in home.data_dir.glob("blobs/??/??/*"):
+        blob.unlink()
+    next(home.root.glob("history/3/1/v000001.json")).unlink()
+    status, output = verify(home, "--repair", "--mirror-dir", str(mirror))
+    assert "v000001.json: the event was written again from the mirror" in output
+    assert (status, content.read_bytes()) == (0, b"two"), output
 
 
 def test_it_ends_with_2_when_it_cannot_look(home: Home, tmp_path: Path) -> None:
