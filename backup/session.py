@@ -35,6 +35,10 @@ _log = get_logger(__name__)
 REPORTED_WRITE_SECONDS = 1.0
 """A confirmed report alone is written down this much later: repeating it after a crash costs nothing."""
 
+GATHER_SECONDS = 0.05
+"""The moves of so long are written together. One write is three fsyncs, for which uploads and copies wait, too; after a
+crash what lies behind the written place is looked at once more."""
+
 PLACE_RETRY_SECONDS = 1.0
 PLACE_RETRY_SECONDS_MAX = 15.0
 
@@ -148,6 +152,8 @@ class Session:
             if self._copied.place == self.durable.copied and not self._stopping:
                 self._moved.wait(REPORTED_WRITE_SECONDS)
             self._write_place()
+            eventlet.sleep(GATHER_SECONDS)
+        self._write_place()
 
     def _write_place(self) -> None:
         place = Place(self._copied.place, min(self._reported.place, self._copied.place))
