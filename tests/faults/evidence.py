@@ -11,6 +11,8 @@ from typing import Any
 from nameko.standalone.rpc import ClusterRpcProxy
 from sqlalchemy import NullPool, create_engine, text
 
+from backup.layout import Layout
+from backup.names import COMPACTED_SUFFIX, patch_name
 from docsave_services.storage.sweep import MARK
 
 CALL_SECONDS = 20.0
@@ -33,7 +35,10 @@ class Rows:
 
 @dataclass
 class Backups:
-    """The backup directory: for each (user, file, version) the event and the hashes of its contents' bytes."""
+    """The backup directory: for each (user, file, version) the event and the hashes of its contents' bytes.
+
+    A clock that jumps years ahead makes old versions of new ones: what compaction made of them counts as their content.
+    """
 
     events: dict[tuple[int, int, int], dict[str, Any]] = field(default_factory=dict)
     contents: dict[tuple[int, int, int], list[str]] = field(default_factory=dict)
@@ -123,10 +128,21 @@ def _read_entry(found: Backups, root: Path, path: Path) -> None:
     key = (int(user), int(file), int(label[1:]))
     if path.name == f"{label}.json":
         found.events[key] = json.loads(path.read_bytes())
+    elif path.name.endswith(COMPACTED_SUFFIX):
+        layout = Layout(path.parent)
+        if layout.packed(key[2]) == path:
+            found.contents.setdefault(key, []).append(_unpacked_sha256(layout, key[2]))
     elif path.name[7] == "_":
         found.contents.setdefault(key, []).append(sha256_of(path))
-    else:
+    elif path.name != patch_name(key[2]) or Layout(path.parent).side(key[2]) is None:
         found.strange.append(name)
+
+
+def _unpacked_sha256(layout: Layout, version: int) -> str:
+    digest = hashlib.sha256()
+    for piece in layout.layers(version).pieces():
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def sha256_of(path: Path) -> str:

@@ -27,5 +27,11 @@ elif _name in _SERVICES:
     # libfaketime takes clock_nanosleep's "until then" of an unfaked clock for nonsense (EINVAL).
     import select
     import time
+    import types
 
-    time.sleep = lambda seconds: select.select([], [], [], seconds) and None  # type: ignore[assignment]
+    _select = select.select  # eventlet replaces that name
+    time.sleep = lambda seconds: _select([], [], [], seconds) and None  # type: ignore[assignment]
+    # Threads of the system get their clock from eventlet, which would load the module once more for them.
+    _original = types.ModuleType("time")
+    vars(_original).update(vars(time))
+    sys.modules["__original_module_time"] = _original
