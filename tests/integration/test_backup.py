@@ -247,19 +247,27 @@ def test_kills_at_random_moments_lose_and_double_nothing(
 def test_a_failing_version_is_shown_and_does_not_hold_up_the_others(
     files: StandInFiles, journal: Journal, start_backup: Callable[[], BackupProcess]
 ) -> None:
-    """A missing blob is retried until it is back; the later versions are safe and reported long before."""
-    lost = next(event for event in fill(journal, 10, files_count=100) if event["size"] == 3000)
+    """A missing or damaged blob is retried until it is back; the later versions are safe and reported long before, and
+    nothing of the damage is taken into the backup."""
+    fill(journal, 10, files_count=100)
+    spoiled = journal.add(b"what was saved", file_id=101)
+    lost = next(event for event in journal.events if event["size"] == 3000)
     put_back = take_away(journal, lost)
+    blob = journal.blob_path(spoiled)
+    blob.chmod(0o600)
+    blob.write_bytes(b"what was SAVED")
     backup = start_backup()
-    others = {k: v for k, v in newest(journal).items() if k != lost["id"]}
+    others = {k: v for k, v in newest(journal).items() if k not in (lost["id"], 101)}
     wait_until(lambda: others.items() <= files.protected.items(), 20)
-    status = wait_until(lambda: (s := backup.call("status"))["failing"] and s)
-    assert status["failing"][0]["event_id"] == lost["event_id"]
-    assert status["failing"][0]["error"].startswith("blob_missing")
+    status = wait_until(lambda: len((s := backup.call("status"))["failing"]) == 2 and s)
+    errors = {failing["event_id"]: failing["error"].partition(":")[0] for failing in status["failing"]}
+    assert errors == {lost["event_id"]: "blob_missing", spoiled["event_id"]: "blob_damaged"}
+    assert not list(backup.root.glob("history/*/101/v*"))
     assert status["advice"].startswith("the content of 1 versions is not in the blob store any more")
     assert status["cursor"] == f"{journal.epoch}:{lost['event_id'] - 1}"
     put_back()
-    backup.wait_caught_up(10)
+    blob.write_bytes(b"what was saved")
+    backup.wait_caught_up(11)
     assert_complete(backup.root, journal)
     status = backup.call("status")
     assert (status["failing"], status["advice"]) == ([], None)
