@@ -16,12 +16,12 @@ from backup.catalogue import Entry, entries_of, file_directories
 from backup.names import version_label, version_of_json
 from docsave_services.contracts import FileEvent
 from docsave_services.domain.folders import folder_problem
+from docsave_services.domain.ids import ID_MAX
 from docsave_services.domain.labels import labels_problem
 from docsave_services.domain.names import name_problem
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NUMBERED_CONTENT = re.compile(r"v(\d{6,18})_")
-_ID_END = 2**31
 _NUMBER_END = 2**63
 
 
@@ -161,7 +161,7 @@ def _problem(entry: Entry, directory: Path) -> str | None:
         return "the entry cannot be read"
     if (event["id"], event["version"], event["user_id"]) != (entry.file_id, entry.version, int(directory.parent.name)):
         return "the entry belongs to another version"
-    if max(event["id"], event["version"], event["user_id"]) >= _ID_END or not 0 < event["event_id"] < _NUMBER_END:
+    if max(event["id"], event["version"], event["user_id"]) > ID_MAX or not 0 < event["event_id"] < _NUMBER_END:
         return "the entry has a number that cannot be"
     folder, labels = event.get("folder", ""), event.get("labels", {})
     if name_problem(event["name"]) or folder_problem(folder) or labels_problem(labels):
@@ -173,6 +173,6 @@ def _detail_problem(event: FileEvent) -> str | None:
     size, by = event.get("size"), event.get("by")
     if type(size) is not int or not 0 <= size < _NUMBER_END or not _SHA256.fullmatch(str(event.get("sha256"))):
         return "the entry has no size or hash"
-    if len(event.get("media_type", "")) > 255 or not (by is None or (type(by) is int and 0 < by < _ID_END)):
+    if len(event.get("media_type", "")) > 255 or not (by is None or (type(by) is int and 0 < by <= ID_MAX)):
         return "the entry has a detail that cannot be"
     return None

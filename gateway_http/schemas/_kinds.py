@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from docsave_services.domain.cursor import Cursor
 from docsave_services.domain.filters import label_filter_problem
 from docsave_services.domain.folders import folder_problem
+from docsave_services.domain.ids import ID_MAX
 from docsave_services.domain.labels import labels_problem
 from docsave_services.domain.names import name_problem
 from docsave_services.errors import BadJson
@@ -81,7 +82,7 @@ FileName = Annotated[str, good(name_problem), shapes.FILE_NAME]
 FolderPath = Annotated[str, good(folder_problem), shapes.FOLDER]
 Labels = Annotated[dict[str, str], good(labels_problem), shapes.LABELS]
 LabelFilter = Annotated[str, good(label_filter_problem), shapes.LABEL_FILTER]
-FileId = Annotated[int, Field(ge=1, lt=2**31)]
+FileId = Annotated[int, Field(ge=1, le=ID_MAX)]
 Bytes = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(whole_number)]
 Moment = Annotated[str, AfterValidator(moment), shapes.MOMENT]
 Place = Annotated[str, Field(max_length=100), AfterValidator(place), shapes.PLACE]
