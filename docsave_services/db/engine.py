@@ -62,6 +62,8 @@ def _sqlite_engine(db_uri: str) -> Engine:
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
         pool_timeout=POOL_WAIT_SECONDS,
+        # The connection that was used last knows the most pages: in turn, each reads them all again after every commit.
+        pool_use_lifo=True,
         # No waiting inside SQLite: its busy loop is C code and would stop the process. Callers wait in Python.
         connect_args={"timeout": 0, "check_same_thread": False, "factory": _ThreadedCommit},
     )
