@@ -62,17 +62,16 @@ class StrictWebSocket:
         frame: bytes = self._inner._pack_message(data, masked=False)
         return frame
 
-    def send_now(self, frame: bytes) -> FrameRest:
+    def send_now(self, frame: bytes) -> FrameRest | None:
         """Give the system as much of ``frame`` as it takes without waiting; what is left must be sent next.
 
         ``OSError`` when the connection is gone. Not while somebody else sends.
         """
-        if self._inner._sendlock.counter < 1:
-            return FrameRest(frame)
         try:
-            return FrameRest(frame[self.socket.fd.send(frame) :])
+            sent = self.socket.fd.send(frame) if self._inner._sendlock.counter else 0
         except BlockingIOError:
-            return FrameRest(frame)
+            sent = 0
+        return FrameRest(frame[sent:]) if sent < len(frame) else None
 
     def close(self) -> None:
         """Close after what was sent."""
