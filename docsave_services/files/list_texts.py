@@ -26,13 +26,13 @@ def list_texts(db: Transactions, lists: Sequence[Mapping[str, Any]]) -> list[Pag
 
     All were asked before any is read. So equal ones are read once: what is true for one then is true for the others.
     """
+    keys = [quick_json.dumps(asked) for asked in lists]
     answers: dict[bytes, PageText] = {}
-    for asked in lists:
-        key = quick_json.dumps(asked)
+    for key, asked in zip(keys, lists, strict=True):
         if key not in answers:
             answers[key] = _page_text(db, asked)
             eventlet.sleep(0)  # other calls have their turn between two lists
-    return [answers[quick_json.dumps(asked)] for asked in lists]
+    return [answers[key] for key in keys]
 
 
 def query_of(asked: Mapping[str, Any]) -> FileQuery:
