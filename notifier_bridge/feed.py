@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -30,7 +30,7 @@ from notifier_bridge.limits import (
     REPLAY_EVENTS_MAX,
     STALLED_READER_SECONDS,
 )
-from notifier_bridge.replay import Subscription, starting_place
+from notifier_bridge.replay import Notice, Subscription, starting_place
 from notifier_bridge.rooms import ADMINS, Member, Rooms, user_room
 from notifier_bridge.strict_server import Ack
 
@@ -38,17 +38,17 @@ _log = get_logger(__name__)
 
 NOTIFY_PROTECTED = f"Notify_{FILE_PROTECTED}"
 
-BREATH_EVENTS = 100
+STRETCH_EVENTS = 100
 BREATH_SECONDS = 0.01
-"""After so many events at once the sockets' writers get a moment to run."""
+"""So many events at most leave together; after them the sockets' writers get a moment to run."""
 
 
 class Feed:
     """The one reader of the journal in this process, and the subscriptions that are not live yet.
 
-    ``cursor`` is the last event handed to the rooms (None: the journal could not be read yet). It moves with each
-    event, and between moving it and queueing that event for all sockets nothing else runs. So whoever looks at it
-    and enters a room in the same step misses nothing and gets nothing twice.
+    ``cursor`` is the last event handed to the rooms (None: the journal could not be read yet). Between moving it and
+    queueing the events up to it for all sockets nothing else runs. So whoever looks at it and enters a room in the
+    same step misses nothing and gets nothing twice.
     """
 
     def __init__(self, files: RpcCaller, rooms: Rooms, spawn: Callable[[Callable[[], None]], Any]) -> None:
@@ -56,7 +56,6 @@ class Feed:
         self._spawn = spawn
         self._journal = JournalFollower(files, self._deliver, self._begin, self._start_over)
         self._pending: set[Subscription] = set()
-        self._delivered = 0
         self.rooms = rooms
         self.cursor: Cursor | None = None
 
@@ -87,22 +86,23 @@ class Feed:
         return page
 
     def _deliver(self, events: list[FileEvent]) -> None:
-        for event in events:
-            if self.cursor is None or event["event_id"] <= self.cursor.event_id:
-                continue  # delivered before a failure in the middle of a run
-            self._deliver_one(event, Cursor(self.cursor.epoch, event["event_id"]))
-            self._delivered += 1
-            if self._delivered % BREATH_EVENTS == 0:
+        if self.cursor is None:
+            return
+        # Some were delivered before a failure in the middle of a run.
+        fresh = [event for event in events if event["event_id"] > self.cursor.event_id]
+        for at in range(0, len(fresh), STRETCH_EVENTS):
+            stretch = fresh[at : at + STRETCH_EVENTS]
+            self._deliver_together(stretch, Cursor(self.cursor.epoch, stretch[-1]["event_id"]))
+            if len(stretch) == STRETCH_EVENTS:
                 eventlet.sleep(BREATH_SECONDS)
 
-    def _deliver_one(self, event: FileEvent, place: Cursor) -> None:
-        if event["type"] not in FILE_EVENT_TYPES:
-            _log.warning("unknown_event_type", type=event["type"], event_id=event["event_id"])
-        else:
-            self._publish(f"Notify_{event['type']}", event, event["user_id"], event["event_id"])
-            note_read("notifier", event["at"])
+    def _deliver_together(self, events: list[FileEvent], place: Cursor) -> None:
+        known = [event for event in events if _is_known(event)]
+        self._publish([_notice_of(event) for event in known])
         self.cursor = place
         self._hold_laggards(place)
+        for event in known:
+            note_read("notifier", event["at"])
 
     def relay(self, event: dict[str, Any]) -> None:
         """Send an administrator's own event to its owner and all administrators. It has no place in the journal.
@@ -113,7 +113,7 @@ class Feed:
         if place is None:
             return  # nobody is let in before the journal is known
         message = {**event, "cursor": str(place), "relayed": True}
-        self._publish(f"Notify_{event['type']}", message, event["user_id"], None)
+        self._publish([Notice(f"Notify_{event['type']}", message, event["user_id"])])
         self._hold_laggards(place)
 
     def protected(self, items: list[ProtectedVersion]) -> None:
@@ -121,22 +121,22 @@ class Feed:
         after the change it is about for all who have heard that."""
         if self.cursor is None:
             return
-        for item in items:
-            payload = {"id": item["id"], "user_id": item["user_id"], "version": item["version"]}
-            self._publish(NOTIFY_PROTECTED, {**payload, "cursor": str(self.cursor)}, item["user_id"], None)
+        cursor = str(self.cursor)
+        self._publish([_protected_notice(item, cursor) for item in items])
         self._hold_laggards(self.cursor)
 
     def webhook_disabled(self, news: WebhookNews) -> None:
         """Tell the owner and administrators that nothing more is sent to an endpoint. A hint, as ``protected``."""
         if self.cursor is None:
             return
-        self._publish(WEBHOOK_DISABLED, news, news["user_id"], None)
+        self._publish([Notice(WEBHOOK_DISABLED, news, news["user_id"])])
         self._hold_laggards(self.cursor)
 
-    def _publish(self, name: str, payload: Mapping[str, Any], user_id: int, event_id: int | None) -> None:
-        self.rooms.emit(name, payload, user_id)
+    def _publish(self, notices: list[Notice]) -> None:
+        self.rooms.publish(notices)
         for subscription in list(self._pending):
-            subscription.offer(name, payload, user_id, event_id)
+            for notice in notices:
+                subscription.offer(notice)
 
     def _hold_laggards(self, place: Cursor) -> None:
         """Readers that lag leave their rooms: they get what follows ``place`` at their own pace, or are dropped."""
@@ -174,7 +174,7 @@ class Feed:
         except BaseException:
             self._forget(subscription)
             raise
-        subscription.prepend((f"Notify_{event['type']}", event) for event in missed)
+        subscription.prepend(_notice_of(event)[:2] for event in missed)
         return subscription
 
     def _known_cursor(self) -> Cursor:
@@ -222,3 +222,19 @@ class Feed:
         self._pending.discard(subscription)
         self.rooms.enter(member)
         return True
+
+
+def _is_known(event: FileEvent) -> bool:
+    known = event["type"] in FILE_EVENT_TYPES
+    if not known:
+        _log.warning("unknown_event_type", type=event["type"], event_id=event["event_id"])
+    return known
+
+
+def _notice_of(event: FileEvent) -> Notice:
+    return Notice(f"Notify_{event['type']}", event, event["user_id"], event["event_id"])
+
+
+def _protected_notice(item: ProtectedVersion, cursor: str) -> Notice:
+    payload = {"id": item["id"], "user_id": item["user_id"], "version": item["version"], "cursor": cursor}
+    return Notice(NOTIFY_PROTECTED, payload, item["user_id"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from docsave_services.contracts import CHANGES_LIMIT_MAX, ChangesPage, FileEvent
 from docsave_services.domain.cursor import Cursor
@@ -13,6 +13,15 @@ from notifier_bridge.limits import REPLAY_EVENTS_MAX
 
 Fetch = Callable[[str, int, int | None], ChangesPage]
 """``fetch(since, limit, user_id)``: a page of the journal, of one user or (None) of all."""
+
+
+class Notice(NamedTuple):
+    """A message about something of ``user_id``'s. Without an ``event_id`` it has no place in the journal."""
+
+    name: str
+    payload: Mapping[str, Any]
+    user_id: int
+    event_id: int | None = None
 
 
 class Subscription:
@@ -30,12 +39,12 @@ class Subscription:
         self.cancelled = False
         self.taken = 0
 
-    def offer(self, name: str, payload: Mapping[str, Any], user_id: int, event_id: int | None) -> None:
-        """A live message; ``event_id`` None for a relayed one, which has no place in the journal."""
-        if self.user_id not in (None, user_id):
+    def offer(self, notice: Notice) -> None:
+        """A live message."""
+        if self.user_id not in (None, notice.user_id):
             return
-        if event_id is None or event_id > self.start.event_id:
-            self.backlog.append((name, payload))
+        if notice.event_id is None or notice.event_id > self.start.event_id:
+            self.backlog.append((notice.name, notice.payload))
 
     def prepend(self, messages: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         """What was missed goes before what came meanwhile."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from docsave_services.log import get_logger
 from docsave_services.tokens import Identity
 from notifier_bridge.crowd import Crowd
 from notifier_bridge.limits import GOODBYE_SECONDS, IDENTIFY_SECONDS, QUEUE_PACKETS_MAX
-from notifier_bridge.replay import Subscription
+from notifier_bridge.replay import Notice, Subscription
 from notifier_bridge.strict_server import StrictServer
 
 _log = get_logger(__name__)
@@ -97,9 +97,9 @@ class Rooms:
         self._leave(member)
         self._close_in(member, GOODBYE_SECONDS / 2)
 
-    def emit(self, event: str, payload: Mapping[str, Any], user_id: int) -> None:
-        """Queue for the owner's sockets and the administrators', encoded once."""
-        self._server.emit(event, payload, room=[user_room(user_id), ADMINS])
+    def publish(self, notices: Iterable[Notice]) -> None:
+        """Send to the owners' sockets and the administrators', in order; each encoded once."""
+        self._server.broadcast((each.name, each.payload, (user_room(each.user_id), ADMINS)) for each in notices)
 
     def send(self, member: Member, event: str, payload: Mapping[str, Any]) -> None:
         """Queue for one socket."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,8 @@ import socketio.packet as socket_packet
 from docsave_services.log import get_logger
 from notifier_bridge.limits import GOODBYE_SECONDS, MESSAGE_BYTES_MAX, POLL_PACKETS_MAX, QUEUE_PACKETS_MAX
 from notifier_bridge.pace import Pace
-from notifier_bridge.strict_websocket import FrameRest, StrictWebSocketWSGI
+from notifier_bridge.parcel import Parcel
+from notifier_bridge.strict_websocket import StrictWebSocketWSGI
 
 _log = get_logger(__name__)
 
@@ -94,38 +96,6 @@ def _poll_few(socket: Any) -> list[Any]:
     if packets[-1] is None and len(packets) > 1:
         queue.put(packets.pop())  # the end comes next time, after what is before it
     return [packet for packet in packets if packet is not None]
-
-
-def _writer_is_free(socket: Any) -> bool:
-    """Whether the socket is a websocket whose writer waits for a packet. With an empty queue nothing is on its way."""
-    return bool(socket.queue.getters and socket.upgraded and not socket.upgrading and hasattr(socket, "wire"))
-
-
-def _left_to_send(socket: Any, eio_pkt: Any) -> Any:
-    """Write the packet to a websocket that is free; what of it the system did not take, for its writer, or None.
-
-    A writer would be woken for each socket, and pack the same text again: for 3,000 sockets that is two thirds of the
-    time. A connection that is gone is its reader's to find.
-    """
-    frame = getattr(eio_pkt, "frame", None)
-    if frame is None:
-        frame = eio_pkt.frame = socket.wire.frame_of(eio_pkt.encode())
-    try:
-        rest = socket.wire.send_now(frame)
-    except OSError:
-        return None
-    return _Rest(rest) if rest else None
-
-
-@dataclass(slots=True)
-class _Rest:
-    """Takes the place of a packet in a queue."""
-
-    frame_rest: FrameRest
-
-    def encode(self) -> FrameRest:
-        """What the writer sends."""
-        return self.frame_rest
 
 
 class StrictEngine(engineio.Server):
@@ -202,6 +172,22 @@ class StrictServer(socketio.Server):
             socket.closed = True  # nothing is queued for it from here on
             eventlet.spawn(self._end, socket)
 
+    def broadcast(self, messages: Iterable[tuple[str, Any, Iterable[str]]]) -> None:
+        """Send each ``(event, payload, rooms)`` to the members of its rooms, in order. A member is in one room at most.
+
+        Never waits. All is packed before any is sent, so that an error in one leaves nothing half done.
+        """
+        bound_for: dict[str, list[Any]] = defaultdict(list)
+        for event, payload, rooms in messages:
+            text = self.packet_class(socket_packet.EVENT, namespace=NAMESPACE, data=[event, payload]).encode()
+            packet = engine_packet.Packet(engine_packet.MESSAGE, text)
+            for room in rooms:
+                bound_for[room].append(packet)
+        for room, packets in bound_for.items():
+            parcel = Parcel(packets)
+            for _, eio_sid in self.manager.get_participants(NAMESPACE, room):
+                self._send_parcel(eio_sid, parcel)
+
     def forget_ghosts(self) -> None:
         """Drop sessions whose transport closed while their CONNECT was being looked at; the library keeps them."""
         sessions = self.manager.rooms.get(NAMESPACE, {}).get(None, {})
@@ -233,21 +219,21 @@ class StrictServer(socketio.Server):
             self._send_eio_packet(eio_sid, engine_packet.Packet(engine_packet.MESSAGE, part))
 
     def _send_eio_packet(self, eio_sid: str, eio_pkt: Any) -> None:
-        """Queue one packet; never waits, so that a fan-out is one step for every other green thread."""
+        self._send_parcel(eio_sid, Parcel([eio_pkt]))
+
+    def _send_parcel(self, eio_sid: str, parcel: Parcel) -> None:
+        """Never waits, so that a fan-out is one step for every other green thread."""
         socket = self.eio.sockets.get(eio_sid)
         if socket is None or socket.closed:
             return
-        waiting = socket.queue.qsize()
-        if not waiting and _writer_is_free(socket):
-            eio_pkt = _left_to_send(socket, eio_pkt)
-            if eio_pkt is None:
+        for packet in parcel.left_after_writing(socket):
+            waiting = socket.queue.qsize()
+            if waiting >= QUEUE_PACKETS_MAX:
+                self.drop(eio_sid, "queue_full")
                 return
-        elif waiting >= QUEUE_PACKETS_MAX:
-            self.drop(eio_sid, "queue_full")
-            return
-        socket.queue.put(eio_pkt)
-        if waiting >= QUEUE_PACKETS_MAX // 2:
-            self._filling.add(eio_sid)
+            socket.queue.put(packet)
+            if waiting >= QUEUE_PACKETS_MAX // 2:
+                self._filling.add(eio_sid)
 
     def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         super()._handle_eio_connect(eio_sid, environ)

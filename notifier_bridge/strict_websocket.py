@@ -28,10 +28,6 @@ class _BoundedMessage(RFC6455WebSocket.Message):
         super().push(data, final)
 
 
-class FrameRest(bytes):
-    """What is left of a frame that was sent in part, or not at all."""
-
-
 class StrictWebSocket:
     """What Engine.IO uses of a websocket."""
 
@@ -50,9 +46,9 @@ class StrictWebSocket:
             return None
         return data
 
-    def send(self, data: str | bytes) -> None:
-        """Send one message; ``OSError`` when the connection is gone."""
-        if isinstance(data, FrameRest):
+    def send(self, data: str | bytes | memoryview) -> None:
+        """Send one message, or what ``send_now`` left; ``OSError`` when the connection is gone."""
+        if isinstance(data, memoryview):
             self._inner._send(data)
         else:
             self._inner.send(data)
@@ -62,16 +58,16 @@ class StrictWebSocket:
         frame: bytes = self._inner._pack_message(data, masked=False)
         return frame
 
-    def send_now(self, frame: bytes) -> FrameRest | None:
-        """Give the system as much of ``frame`` as it takes without waiting; what is left must be sent next.
+    def send_now(self, frames: bytes) -> memoryview:
+        """Give the system as much of ``frames`` as it takes without waiting; what is left must be sent next.
 
         ``OSError`` when the connection is gone. Not while somebody else sends.
         """
         try:
-            sent = self.socket.fd.send(frame) if self._inner._sendlock.counter else 0
+            sent = self.socket.fd.send(frames) if self._inner._sendlock.counter else 0
         except BlockingIOError:
             sent = 0
-        return FrameRest(frame[sent:]) if sent < len(frame) else None
+        return memoryview(frames)[sent:]
 
     def close(self) -> None:
         """Close after what was sent."""

@@ -11,7 +11,7 @@ from docsave_services.domain.cursor import Cursor
 from docsave_services.errors import CursorExpired, InvalidInput
 from notifier_bridge import payloads
 from notifier_bridge.payloads import Identification, parse_identification, parse_relayed_event
-from notifier_bridge.replay import Subscription, starting_place
+from notifier_bridge.replay import Notice, Subscription, starting_place
 
 EPOCH = "6f6a5a2e-0000-4000-8000-000000000001"
 
@@ -134,9 +134,9 @@ def test_nothing_missed_asks_nothing():
 def test_a_subscription_keeps_its_users_events_after_its_start():
     """Others' events and those up to ``start`` are not kept; relayed ones, without a place, are."""
     subscription = Subscription(1, Cursor(EPOCH, 5), Cursor(EPOCH, 4))
-    subscription.offer("a", {}, 1, 5)
-    subscription.offer("b", {}, 2, 6)
-    subscription.offer("c", {}, 1, 6)
-    subscription.offer("d", {}, 1, None)
+    subscription.offer(Notice("a", {}, 1, 5))
+    subscription.offer(Notice("b", {}, 2, 6))
+    subscription.offer(Notice("c", {}, 1, 6))
+    subscription.offer(Notice("d", {}, 1, None))
     subscription.prepend([("x", {}), ("y", {})])
     assert [name for name, _ in subscription.backlog] == ["x", "y", "c", "d"]

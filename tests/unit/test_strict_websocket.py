@@ -10,7 +10,7 @@ import pytest
 from eventlet.greenio import GreenSocket
 from eventlet.websocket import RFC6455WebSocket
 
-from notifier_bridge.strict_websocket import FrameRest, StrictWebSocket
+from notifier_bridge.strict_websocket import StrictWebSocket
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_nothing_goes_between_the_pieces_of_what_another_sends(ends: tuple[Stric
     """A pong of the reader, for instance, that waits for room in the middle."""
     wire, client = ends
     long, short = wire.frame_of("x" * 2_000_000), wire.frame_of("short")
-    writer = eventlet.spawn(wire.send, FrameRest(long))
+    writer = eventlet.spawn(wire.send, memoryview(long))
     eventlet.sleep(0)
     first = client.recv(65536 * 8)  # there is room, and the writer does not know it yet
     assert wire.send_now(short) == short
