@@ -54,18 +54,22 @@ class DurableDirectories:
     def __init__(self, root: Path, mode: int = 0o750) -> None:
         self._root = root
         self._mode = mode
-        self._known: set[Path] = set()
+        self._known: set[str] = set()
+        """Below ``root``, as texts: a path takes five times their memory, and a store has 65,792 of them."""
 
     def make(self, path: Path) -> None:
         """Create ``path`` where it is missing; when this returns, it and all between ``root`` and it are durable."""
-        if path == self._root or (path in self._known and path.is_dir()):
+        if path == self._root:
+            return
+        name = os.fspath(path)[len(os.fspath(self._root)) :]
+        if name in self._known and path.is_dir():
             return
         self.make(path.parent)
         path.mkdir(mode=self._mode, exist_ok=True)
         fsync_directory(path.parent)
         if len(self._known) >= self.KNOWN_MAX:
             self._known.clear()
-        self._known.add(path)
+        self._known.add(name)
 
 
 def write_file(path: Path, content: bytes, mode: int = 0o640) -> None:
