@@ -45,6 +45,17 @@ _CLIENT_GONE = (errno.ECONNABORTED, errno.EPROTO, errno.EINTR)
 StartResponse = Callable[..., Any]
 
 
+class SocketProtocol(HttpOnlyProtocol):
+    """Leaves no circle behind: a closure in the environment refers to the connection, which refers to that.
+
+    Objects that have lived for minutes are looked for seldom, and each connection's buffers are 24 KB.
+    """
+
+    def finish(self) -> None:
+        super().finish()
+        self.environ: dict[str, Any] = {}
+
+
 class SocketIOServer(WebServer):
     """Serves ``/socket.io`` and the health route on ``host:notifier_port``; everything else is a problem+json 404.
 
@@ -72,7 +83,7 @@ class SocketIOServer(WebServer):
         surface = _HttpSurface(self.sio, self.settings.trusted_proxies)
         return socketio.WSGIApp(surface, surface.other_path)  # type: ignore[no-any-return]
 
-    def get_wsgi_server(self, sock: Any, wsgi_app: Any, protocol: Any = HttpOnlyProtocol, debug: bool = False) -> Any:
+    def get_wsgi_server(self, sock: Any, wsgi_app: Any, protocol: Any = SocketProtocol, debug: bool = False) -> Any:
         return wsgi.Server(
             sock,
             sock.getsockname(),

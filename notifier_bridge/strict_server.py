@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -238,7 +239,7 @@ class StrictServer(socketio.Server):
     def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         super()._handle_eio_connect(eio_sid, environ)
         socket = self.eio.sockets[eio_sid]
-        socket.poll = partial(_poll_few, socket)
+        socket.poll = partial(_poll_few, weakref.proxy(socket))  # not the socket in itself: that would be a circle
         socket.pace = Pace()
         if self.watcher is not None:
             self.watcher.opened(eio_sid, address_of(environ))

@@ -59,9 +59,9 @@ def test_memory_of_what_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        for number in range(2000):
+        for number in range(1000):
             directories.make(tmp_path / "history" / "9" / str(number))
-        each = (tracemalloc.get_traced_memory()[0] - before) / 2000
+        each = (tracemalloc.get_traced_memory()[0] - before) / 1000
     finally:
         tracemalloc.stop()
     assert each < BYTES_MAX
