@@ -1,4 +1,4 @@
-"""Telling the bus what was committed: after the reply, with confirms, and marked in the journal.
+"""Telling the bus what was committed: behind the reply, with confirms, and marked in the journal.
 
 The bus is a hint, the journal the truth. What is not told here (a crash, a broker that is away, a full queue) stays
 unmarked, and ``relay`` tells it a few seconds later. So each event goes out at least once, and a client's upload
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -61,15 +61,20 @@ Told = tuple[FileEvent, Origin]
 class OutboxHandle:
     """What a worker gets of the outbox."""
 
-    def __init__(self, events: list[Told], relay: Callable[[], int], hint: Callable[[str, Any], None]) -> None:
-        self._events = events
+    def __init__(
+        self, tell: Callable[[Iterable[Told]], None], relay: Callable[[], int], hint: Callable[[str, Any], None]
+    ) -> None:
+        self._tell = tell
         self.relay = relay
         self.hint = hint
 
     def hand_over(self, events: Sequence[FileEvent], origins: Mapping[Place, Origin] | None = None) -> None:
-        """Dispatch these events once the reply of this worker is out, each with its change's origin."""
+        """Dispatch these committed events soon, each with its change's origin.
+
+        As soon as this worker waits for something: that is when its reply is on its way to the broker.
+        """
         known = origins or {}
-        self._events.extend((event, known.get((event["id"], event["version"]), {})) for event in events)
+        self._tell((event, known.get((event["id"], event["version"]), {})) for event in events)
 
 
 class Outbox(EventDispatcher):
@@ -79,7 +84,6 @@ class Outbox(EventDispatcher):
         super().setup()
         self._waiting: LightQueue = LightQueue(QUEUE_MAX)
         self._confirmed: list[int] = []
-        self._per_worker: dict[Any, list[Told]] = {}
         self._stopping = False
         self._marker: Any = None
         self.transactions = transactions_for(Settings.from_config(self.container.config).db_uri)
@@ -97,19 +101,14 @@ class Outbox(EventDispatcher):
         super().stop()
 
     def get_dependency(self, worker_ctx: Any) -> OutboxHandle:
-        events = self._per_worker[worker_ctx] = []
-        return OutboxHandle(events, self.relay, self.hint)
+        return OutboxHandle(self._take, self.relay, self.hint)
 
-    def worker_result(self, worker_ctx: Any, result: Any = None, exc_info: Any = None) -> None:
-        """Nameko calls this when the reply has been sent."""
-        for event in self._per_worker.get(worker_ctx, ()):
+    def _take(self, events: Iterable[Told]) -> None:
+        for event in events:
             try:
                 self._waiting.put_nowait(event)
             except Full:
                 return  # unmarked, hence the relay's
-
-    def worker_teardown(self, worker_ctx: Any) -> None:
-        self._per_worker.pop(worker_ctx, None)
 
     def relay(self) -> int:
         """Dispatch what lies unmarked in the journal; only the holder of the lease does. Returns how many."""
