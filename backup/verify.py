@@ -30,6 +30,9 @@ from docsave_services.storage import BlobStore
 SHARED_CONTENT_MAX = 100_000
 """Hard-linked contents remembered, so that equal content is read once; past it some is read again."""
 
+NAMES_OF_ONE_ENTRY = 2
+"""Links of a content that no other entry shares: the entry's own and the object's."""
+
 NEWER_MAX = 10_000
 """Entries remembered that are newer than the chain; there are more only in a directory that somebody filled."""
 
@@ -262,7 +265,7 @@ class Verification:
             return True
         with io.FileIO(content) as reader:
             whole = self._reread(reader, event)
-        if whole and status.st_nlink > 1 and len(self._known) < SHARED_CONTENT_MAX:
+        if whole and status.st_nlink > NAMES_OF_ONE_ENTRY and len(self._known) < SHARED_CONTENT_MAX:
             self._known[inode] = event["sha256"]
         return whole
 

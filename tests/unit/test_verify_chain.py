@@ -110,6 +110,13 @@ def test_an_untouched_history_is_sound(root: Path) -> None:
     assert report["bytes"] == sum(len(b) for b in (b"1", b"2", b"3", b"content 5", b"content 6", b"content 7"))
 
 
+def test_only_shared_content_is_remembered(root: Path) -> None:
+    """Three contents have two entries each; a history of a million files has few such."""
+    verification = Verification(root, copied=10)
+    verification.run()
+    assert len(verification._known) == 3
+
+
 @pytest.mark.parametrize(
     ("tamper", "expected"),
     [
