@@ -45,6 +45,9 @@ STEPS = 10
 
 QUIET_SECONDS = 300.0
 
+VERIFY_SECONDS = 3600.0
+"""After an hour there are 150,000 versions to read again, beside everything else."""
+
 
 @dataclass
 class Sample:
@@ -136,7 +139,7 @@ class Measured:
             worker.one()
 
     def _verify(self) -> None:
-        with ServiceRpcProxy("backup", {"AMQP_URI": self.system.amqp_uri}, timeout=600) as backup:
+        with ServiceRpcProxy("backup", {"AMQP_URI": self.system.amqp_uri}, timeout=VERIFY_SECONDS) as backup:
             while not self._stop.is_set():
                 found = backup.verify()
                 self.verified += 1
