@@ -87,7 +87,7 @@ def test_counters_move_with_uploads(system: System, ann: Account) -> None:
 def test_the_lag_of_a_backup_that_stands_still(system: System, ann: Account) -> None:
     """It is told by others: it grows while the backup's process is stopped, which shows, and is 0 again afterwards."""
     wait_until(lambda: lag(Scrape.of(system.base_url)) == 0, 30)
-    pid = system.kill("backup", signal.SIGSTOP)
+    pid = system.hold_still("backup")
     try:
         ann.save("late.txt", b"not copied yet")
         wait_until(lambda: lag(Scrape.of(system.base_url)) == 1, 30)

@@ -54,7 +54,7 @@ def test_a_document_in_pieces_is_a_document_like_any_other(system: System, ann: 
 @pytest.fixture
 def stopped_files(system: System) -> Iterator[int]:
     """The files service's process, standing still."""
-    pid = system.kill("files", signal.SIGSTOP)
+    pid = system.hold_still("files")
     yield pid
     os.kill(pid, signal.SIGCONT)
 

@@ -255,7 +255,7 @@ def test_a_broker_that_lost_its_disk_costs_no_delivery(system: System, ann: Acco
     hook = make(ann, receiver.url)
     ann.save("before.txt", b"x")
     mnesia = system.data_dir / "broker" / "mnesia"
-    stopped = system.kill("broker", signal.SIGSTOP)
+    stopped = system.hold_still("broker")
     mnesia.rename(mnesia.with_name("mnesia.wiped"))  # before it is killed: the next one starts at once
     os.kill(stopped, signal.SIGKILL)
     wait_until(lambda: _saved(ann, "after.txt"), 90, interval=0.5)

@@ -21,6 +21,7 @@ from tests.integration.gateway_process import GatewayProcess, problem_in, proble
 from tests.integration.served_gateway import Account, ServedGateway, served_gateway
 from tests.support.mariadb import MariaDb
 from tests.support.rabbitmq import Broker
+from tests.support.stillness import hold_still
 from tests.support.waiting import wait_until
 
 MIB = 1024 * 1024
@@ -465,7 +466,7 @@ def test_a_copy_waits_until_the_first_one_ends(gateway: ServedGateway, anna: Acc
 def test_an_unknown_outcome_and_its_repetition_make_one_file(gateway: ServedGateway, anna: Account) -> None:
     """The files service hangs: 503. When it goes on, the repetition gives the one file, made now or then."""
     headers = {"Idempotency-Key": new_key()}
-    os.kill(gateway.files.process.pid, signal.SIGSTOP)
+    hold_still(gateway.files.process.pid)
     try:
         answer = anna.ask("POST", "/files?name=a.txt", data=b"once", headers=headers)
         problem_of(answer, 503, "rpc_timeout")

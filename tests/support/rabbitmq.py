@@ -11,6 +11,7 @@ import kombu.pools
 
 from docsave_services.runtime.broker import BrokerNode, find_program
 from tests.support.programs import Program
+from tests.support.stillness import held_still
 from tests.support.waiting import wait_until
 
 READY_SECONDS = 60.0
@@ -60,11 +61,8 @@ class Broker:
     def frozen(self) -> Iterator[None]:
         """It is there, accepts connections, and says nothing for the length of the block."""
         assert self._server is not None
-        self._server.send(signal.SIGSTOP)
-        try:
+        with held_still(self._server.process.pid):
             yield
-        finally:
-            self._server.send(signal.SIGCONT)
 
     def stop(self) -> None:
         """End everything."""

@@ -19,6 +19,7 @@ from docsave_services.runtime.announce import is_ready
 from docsave_services.runtime.ports import LOOPBACK, free_ports
 from docsave_services.runtime.supervisor_config import STOP_LIMIT_SECONDS
 from tests.support.programs import Program
+from tests.support.stillness import hold_still
 from tests.support.waiting import wait_until
 
 READY_SECONDS = 120.0
@@ -115,6 +116,12 @@ class System:
         """Send a signal to a service's process; the process id that got it."""
         pid = self.pid_of(service)
         os.kill(pid, number)
+        return pid
+
+    def hold_still(self, service: str) -> int:
+        """Stop a service's process where it is; its process id, for SIGCONT."""
+        pid = self.pid_of(service)
+        hold_still(pid)
         return pid
 
     def signal(self, number: signal.Signals) -> None:

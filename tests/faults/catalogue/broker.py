@@ -57,10 +57,10 @@ class Wiped(Fault):
     def inject(self, place: Place) -> None:
         system = place.target.system
         for service in ("backup", "notifier"):
-            system.kill(service, signal.SIGSTOP)
+            system.hold_still(service)
         eventlet.sleep(self.PILE_UP_SECONDS)
         mnesia = system.data_dir / "broker" / "mnesia"
-        stopped = system.kill("broker", signal.SIGSTOP)
+        stopped = system.hold_still("broker")
         mnesia.rename(mnesia.with_name("mnesia.wiped"))
         os.kill(stopped, signal.SIGKILL)
         wait_until(lambda: system.pid_of("broker") != stopped, RECOVERY_SECONDS, 0.2)

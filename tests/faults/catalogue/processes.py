@@ -10,6 +10,7 @@ import eventlet
 from docsave_services.runtime.programs import SERVICES
 from tests.faults.attack import LOOK_SECONDS, RECOVERY_SECONDS, Attack
 from tests.faults.catalogue.fault import Fault, Place
+from tests.support.stillness import hold_still
 from tests.support.waiting import wait_until
 
 STILL_SECONDS = 60.0
@@ -39,7 +40,7 @@ class Still(Fault):
 
     def inject(self, place: Place) -> None:
         place.target.excuse_uploads_in_progress()  # who waits too long for the gateway hangs up in the middle
-        self._pid = place.target.system.kill(self._service, signal.SIGSTOP)
+        self._pid = place.target.system.hold_still(self._service)
 
     def heal(self, place: Place) -> None:
         os.kill(self._pid, signal.SIGCONT)
@@ -91,7 +92,7 @@ class Order(Fault):
         system = place.target.system
         place.target.excuse_uploads_in_progress()
         programs = [*SERVICES, "broker"]
-        before = {name: system.kill(name, signal.SIGSTOP) for name in programs}
+        before = {name: system.hold_still(name) for name in programs}
         for pid in before.values():
             os.kill(pid, signal.SIGKILL)
         self._held = {}
@@ -99,7 +100,7 @@ class Order(Fault):
             self._held[name] = wait_until(
                 lambda name=name: _other_than(before[name], system.pid_of(name)), RECOVERY_SECONDS, LOOK_SECONDS
             )
-            os.kill(self._held[name], signal.SIGSTOP)
+            hold_still(self._held[name])
 
     def heal(self, place: Place) -> None:
         order = list(self._held)
