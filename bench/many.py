@@ -24,6 +24,14 @@ from tests.support.waiting import wait_until
 FEW = 100
 MANY = int(os.environ.get("MANY_FILES", "100000"))
 AT_A_TIME = 1000
+
+_REQUESTS = {
+    "list": "/files?limit=100",
+    "search for what the oldest have": "/files?limit=100&q=report-000",
+    "search for what the newest ten have": "/files?limit=100&q=report-{:05}",
+}
+"""``{}`` is what the last ten names have in common. The list begins with the oldest."""
+
 CATCH_UP_SECONDS = 1800.0
 
 
@@ -33,11 +41,10 @@ def many_files(system: System) -> list[Row]:
     fill(system, docsave(system, "many"), MANY)
     wait_until(lambda: behind(system) == 0, CATCH_UP_SECONDS, interval=2)
     few, many = docsave(system, "few"), docsave(system, "many")
-    requests = {"list": "/files?limit=100", "search": "/files?limit=100&q=report-000"}
     rows = []
-    for name, path in requests.items():
-        rates = in_turn(*(partial(_rate, server, path) for server in (many, few)))
-        rows.append(_row(name, rates))
+    for name, last in _REQUESTS.items():
+        paths = [(server, last.format(count // 10 - 1)) for server, count in ((many, MANY), (few, FEW))]
+        rows.append(_row(name, in_turn(*(partial(_rate, *path) for path in paths))))
     rates = in_turn(*(partial(_uploads, server) for server in (many, few)))
     return [*rows, _row("uploads", rates)]
 

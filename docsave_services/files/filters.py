@@ -65,28 +65,34 @@ class FileFilters:
         """What a row of ``file`` must fulfil; no index is used for it, but for labels."""
         for text in self.label:
             yield _labels(text).where(FileLabelRow.file_id == FileRow.id).exists()
-        for one in self._on_columns(_without_index):
+        for one in self._of_indexed_columns(_without_index):
             yield and_(*one)
+        yield from self._of_texts()
 
     def searches(self, user_id: int, deleted: bool) -> Iterator[Select[int]]:
-        """For each filter, the ids of a user's files that fit it, each found by the index made for it."""
+        """For each filter that has an index, the ids of a user's files that fit it, found by that."""
         for text in self.label:
             yield _labels(text).where(FileLabelRow.user_id == user_id)
-        listed = select(FileRow.id).where(FileRow.user_id == user_id, FileRow.trashed == deleted)
-        for one in self._on_columns(lambda column: column):
-            yield listed.where(*one)
+        for one in self._of_indexed_columns(lambda column: column):
+            yield _listed(user_id, deleted).where(*one)
 
-    def _on_columns(self, the: Column) -> Iterator[list[ColumnElement[bool]]]:
-        """The conditions of each filter; first those that an index answers, last the one that none does."""
+    def scans(self, user_id: int, deleted: bool) -> Iterator[Select[int]]:
+        """For each filter that has none, the same ids, for which all of the user's files are looked through."""
+        for one in self._of_texts():
+            yield _listed(user_id, deleted).where(one)
+
+    def _of_indexed_columns(self, the: Column) -> Iterator[list[ColumnElement[bool]]]:
         if self.folder is not None and not (self.recursive and self.folder == ROOT):
             yield in_folder(the(FileRow.folder), self.folder, self.recursive)
         for bounds in (self._size, self._created, self._updated):
             if one := list(bounds(the)):
                 yield one
+
+    def _of_texts(self) -> Iterator[ColumnElement[bool]]:
         if self.q:
-            yield [FileRow.name_key.contains(name_key(self.q), autoescape=True)]
+            yield FileRow.name_key.contains(name_key(self.q), autoescape=True)
         if self.media_type is not None:
-            yield [_of_media_type(self.media_type)]
+            yield _of_media_type(self.media_type)
 
     def _size(self, the: Column) -> Iterator[ColumnElement[bool]]:
         if self.size_min is not None:
@@ -121,6 +127,10 @@ def in_folder(column: Any, folder: str, recursive: bool) -> list[ColumnElement[b
 def _without_index(column: Any) -> ColumnElement[Any]:
     """The same value, but no index is used for it: SQLite would find what fits by one and then sort all of that."""
     return func.coalesce(column, column)
+
+
+def _listed(user_id: int, deleted: bool) -> Select[int]:
+    return select(FileRow.id).where(FileRow.user_id == user_id, FileRow.trashed == deleted)
 
 
 def _of_media_type(wanted: str) -> ColumnElement[bool]:

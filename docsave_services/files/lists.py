@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, or_, select
 from sqlalchemy.orm import Session
 
 from docsave_services.contracts import File, FilePage, StoredFile
@@ -24,6 +24,10 @@ LIST_LIMIT_MAX = 1000
 
 FEW = 1000
 """So many files are looked at one by one rather than searched for in the order of the list."""
+
+FIRST_LOOK = 1000
+"""So many files of the list are tried before all of the user's are looked through for those that fit: 0.1 s for each
+million on SQLite, 0.3 s on MariaDB, while what many names have fills a page at once."""
 
 Among = Sequence[int] | None
 """The only ids that a list can have, when they are known."""
@@ -73,16 +77,54 @@ class FileQuery:
 def list_files(session: Session, query: FileQuery) -> FilePage:
     """One page. ``InvalidInput`` for a limit, sort or cursor that cannot be used."""
     _check(query)
-    statement = _ordered(query, _few(session, query))
-    rows: list[FoundFile] = []
-    for reach in _reaches(query):
-        if len(rows) <= query.limit:
-            rows += session.execute(statement.where(*reach).limit(query.limit + 1 - len(rows)))
+    rows = _found(session, query)
     page = rows[: query.limit]
     return {
         "items": [_public(as_file(row)) for row in page],
         "next": _cursor_after(query, page[-1]) if len(rows) > query.limit else None,
     }
+
+
+def _found(session: Session, query: FileQuery) -> list[FoundFile]:
+    """The files of the page and the one after it, if there is one.
+
+    What few files fit is not searched for in the order of the list, where it would be tried on all of them; what many
+    fit is, since a page is soon full.
+    """
+    if query.user_id is None:
+        return _filled(session, query, _ordered(query))
+    among = _few(session, query.filters.searches(query.user_id, query.deleted))
+    scans = list(query.filters.scans(query.user_id, query.deleted))
+    if among is None and scans:
+        soon = _first_look(session, query)
+        if soon is not None:
+            return soon
+        among = _few(session, scans)
+    return _filled(session, query, _ordered(query, among))
+
+
+def _filled(session: Session, query: FileQuery, statement: Select[Any]) -> list[FoundFile]:
+    rows: list[FoundFile] = []
+    for reach in _reaches(query):
+        if len(rows) <= query.limit:
+            rows += session.execute(statement.where(*reach).limit(query.limit + 1 - len(rows)))
+    return rows
+
+
+def _first_look(session: Session, query: FileQuery) -> list[FoundFile] | None:
+    """The same, when it is among the first files of the list or those are all; None otherwise."""
+    rows: list[FoundFile] = []
+    statement, column = _ordered(query), _ORDERS[query.key]
+    places = _in_order(query, select(column, FileRow.id)).offset(FIRST_LOOK).limit(1)
+    for reach in _reaches(query):
+        end = session.execute(places.where(*reach)).first()
+        near = reach if end is None else [*reach, *_up_to(query, *end)]
+        rows += session.execute(statement.where(*near).limit(query.limit + 1 - len(rows)))
+        if len(rows) > query.limit:
+            return rows
+        if end is not None:
+            return None
+    return rows
 
 
 def _check(query: FileQuery) -> None:
@@ -121,36 +163,48 @@ def _reaches(query: FileQuery) -> Iterator[list[ColumnElement[bool]]]:
     yield [column < value if query.descending else column > value]
 
 
-def _few(session: Session, query: FileQuery) -> Among:
-    """The ids of the user's files that fit one of the filters, when they are few enough to look at all of them.
+def _up_to(query: FileQuery, value: Any, file_id: int) -> Iterator[ColumnElement[bool]]:
+    """No further than this place of the list. The first is a range of the index; the second is tried within it."""
+    column = _ORDERS[query.key]
+    if query.descending:
+        yield column >= value
+        yield or_(column > value, FileRow.id >= file_id)
+    else:
+        yield column <= value
+        yield or_(column < value, FileRow.id <= file_id)
 
-    Without, a filter that few files fit would be tried on all files, in the order of the list. One that many fit needs
-    to be tried on few of them until a page is full.
-    """
-    if query.user_id is None:
-        return None
-    for search in query.filters.searches(query.user_id, query.deleted):
+
+def _few(session: Session, searches: Iterable[Select[int]]) -> Among:
+    """The ids that one of them finds, when they are few enough to look at all of them."""
+    for search in searches:
         file_ids = session.scalars(search.limit(FEW + 1)).all()
         if len(file_ids) <= FEW:
             return file_ids
     return None
 
 
-def _ordered(query: FileQuery, among: Among) -> Select[Any]:
-    """All files of the list, in its order."""
+def _ordered(query: FileQuery, among: Among = None) -> Select[Any]:
+    """All files of the list, in its order; ``among`` are the only ones it can have."""
+    statement = select(*FILE_COLUMNS).where(*query.filters.conditions())
+    if among is not None:
+        return _sorted(query, statement.where(FileRow.id.in_(among)))
+    return _in_order(query, statement)
+
+
+def _in_order(query: FileQuery, statement: Select[Any]) -> Select[Any]:
+    """The user's files, or everybody's, read in the order of the list."""
+    if query.user_id is None:
+        return _sorted(query, statement)
+    # Left alone, MariaDB reads the list from its beginning to the place of a deep page.
+    hint = f"FORCE INDEX ({_INDEXES[query.key]})"
+    return _sorted(query, statement.where(FileRow.user_id == query.user_id).with_hint(FileRow, hint, "mysql"))
+
+
+def _sorted(query: FileQuery, statement: Select[Any]) -> Select[Any]:
     column = _ORDERS[query.key]
     order = (column.desc(), FileRow.id.desc()) if query.descending else (column, FileRow.id)
     # "trashed IS false" would use no index on MariaDB.
-    statement = (
-        select(*FILE_COLUMNS).where(FileRow.trashed == query.deleted, *query.filters.conditions()).order_by(*order)
-    )
-    if among is not None:
-        return statement.where(FileRow.id.in_(among))
-    if query.user_id is None:
-        return statement
-    # Left alone, MariaDB reads the list from its beginning to the place of a deep page.
-    hint = f"FORCE INDEX ({_INDEXES[query.key]})"
-    return statement.where(FileRow.user_id == query.user_id).with_hint(FileRow, hint, "mysql")
+    return statement.where(FileRow.trashed == query.deleted).order_by(*order)
 
 
 def _cursor_after(query: FileQuery, row: FoundFile) -> str:

@@ -1,8 +1,10 @@
 """Lists of files on a real database: what the filters let through, and pages while files come and go."""
 
+import itertools
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from operator import itemgetter
 from typing import Any
 from unittest.mock import patch
 
@@ -137,6 +139,37 @@ def test_names_are_found_without_case_and_accents_both_ways(documents: Documents
     documents.apply(*(save(documents, name) for name in [*found, "Stra 5"]))
     for q in ("STRASSE", "straße", "Strasse", "stras\u0301se", "\uff33trasse"):
         assert names(documents, q=q) == found
+
+
+def test_the_first_look_changes_no_list(documents: Documents) -> None:
+    """However far it goes, and however many are few, each list is what sorting and trying all files by hand gives."""
+    rng = random.Random(documents.user_id)
+    types, blobs = ("text/plain", "image/png"), [documents.blob(b"x" * n) for n in range(3)]
+    made = [
+        {
+            **save(documents, rng.choice("abc") + rng.choice("ab"), media_type=rng.choice(types)),
+            "path": rng.choice(blobs),
+        }
+        for _ in range(24)
+    ]
+    for start in range(0, len(made), 6):  # files of one batch have the same times
+        documents.apply(*made[start : start + 6])  # type: ignore[arg-type]
+    files = [file for page in pages(documents) for file in page]
+    keys: dict[str, Callable[[Any], Any]] = {key: itemgetter(key, "id") for key in ("size", "created_at", "updated_at")}
+    keys |= {"name": itemgetter("name", "id"), "id": itemgetter("id")}
+    for sort in (None, *SORTS):
+        by = sorted(files, key=keys[(sort or "id").removeprefix("-")], reverse=bool(sort) and sort.startswith("-"))
+        for asked in ({"q": "b"}, {"media_type": "image/*"}, {"q": "A", "media_type": "text/plain"}, {"q": "zz"}):
+            expected = [file["id"] for file in by if _fits(file, asked)]
+            for look, few in itertools.product((0, 1, 7, 1000), (0, 5, 1000)):
+                with patch.object(lists, "FIRST_LOOK", look), patch.object(lists, "FEW", few):
+                    found = [file["id"] for page in pages(documents, sort=sort, **asked) for file in page]
+                assert found == expected, (sort, asked, look, few)
+
+
+def _fits(file: File, asked: dict[str, str]) -> bool:
+    kind = asked.get("media_type", "").removesuffix("*")
+    return asked.get("q", "").lower() in file["name"] and file["media_type"].startswith(kind)
 
 
 def test_odd_searches_are_text(documents: Documents) -> None:

@@ -84,6 +84,17 @@ def mark(documents: Documents, user_id: int) -> None:
     documents.db.write(put)
 
 
+def rename_oldest(documents: Documents, user_id: int) -> None:
+    """A page of files and one more, the first of the list, get a name of their own."""
+
+    def put(session: Session) -> None:
+        mine = select(FileRow).where(FileRow.user_id == user_id, FileRow.trashed == False)  # noqa: E712
+        for row in session.scalars(mine.order_by(FileRow.id).limit(PAGE + 1)):
+            row.name = row.name_key = "early"
+
+    documents.db.write(put)
+
+
 def at_depth(documents: Documents, query: FileQuery, share: float) -> FileQuery:
     """The same list, from behind that share of it."""
     column: Any = lists._ORDERS[query.key]
@@ -131,6 +142,9 @@ def test_a_page_of_many_files_takes_the_time_of_a_page_of_few(documents: Documen
     for filters in (FileFilters(label=("crm.deal=42",)), FileFilters(folder="alone"), FileFilters(folder="f1")):
         for sort in (None, "name", "-updated_at"):
             compare(f"{filters}, {sort}", FileQuery(documents.user_id, PAGE, None, sort, False, filters))
+    for user_id in (documents.user_id, small_user):
+        rename_oldest(documents, user_id)
+    compare("names at the list's beginning", FileQuery(documents.user_id, PAGE, filters=FileFilters(q="early")))
 
     page = FileQuery(documents.user_id, 64)
     ids = [file["id"] for file in documents.db.read(lambda s: list_files(s, page))["items"]]
