@@ -7,18 +7,18 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, or_, select
 from sqlalchemy.orm import Session
 
-from docsave_services.contracts import File, FilePage, StoredFile
+from docsave_services.contracts import FilePage
 from docsave_services.db.models import FileRow
 from docsave_services.domain.ids import id_problem
 from docsave_services.errors import InvalidInput
 from docsave_services.files import list_cursor
 from docsave_services.files.filters import NO_FILTERS, FileFilters
-from docsave_services.files.rows import FILE_COLUMNS, FoundFile, as_file
+from docsave_services.files.list_rows import ListRow, columns, shown
 
 LIST_LIMIT_MAX = 1000
 
@@ -80,12 +80,12 @@ def list_files(session: Session, query: FileQuery) -> FilePage:
     rows = _found(session, query)
     page = rows[: query.limit]
     return {
-        "items": [_public(as_file(row)) for row in page],
+        "items": [shown(row) for row in page],
         "next": _cursor_after(query, page[-1]) if len(rows) > query.limit else None,
     }
 
 
-def _found(session: Session, query: FileQuery) -> list[FoundFile]:
+def _found(session: Session, query: FileQuery) -> list[ListRow]:
     """The files of the page and the one after it, if there is one.
 
     What few files fit is not searched for in the order of the list, where it would be tried on all of them; what many
@@ -103,17 +103,17 @@ def _found(session: Session, query: FileQuery) -> list[FoundFile]:
     return _filled(session, query, _ordered(query, among))
 
 
-def _filled(session: Session, query: FileQuery, statement: Select[Any]) -> list[FoundFile]:
-    rows: list[FoundFile] = []
+def _filled(session: Session, query: FileQuery, statement: Select[Any]) -> list[ListRow]:
+    rows: list[ListRow] = []
     for reach in _reaches(query):
         if len(rows) <= query.limit:
             rows += session.execute(statement.where(*reach).limit(query.limit + 1 - len(rows)))
     return rows
 
 
-def _first_look(session: Session, query: FileQuery) -> list[FoundFile] | None:
+def _first_look(session: Session, query: FileQuery) -> list[ListRow] | None:
     """The same, when it is among the first files of the list or those are all; None otherwise."""
-    rows: list[FoundFile] = []
+    rows: list[ListRow] = []
     statement, column = _ordered(query), _ORDERS[query.key]
     places = _in_order(query, select(column, FileRow.id)).offset(FIRST_LOOK).limit(1)
     for reach in _reaches(query):
@@ -185,7 +185,7 @@ def _few(session: Session, searches: Iterable[Select[int]]) -> Among:
 
 def _ordered(query: FileQuery, among: Among = None) -> Select[Any]:
     """All files of the list, in its order; ``among`` are the only ones it can have."""
-    statement = select(*FILE_COLUMNS).where(*query.filters.conditions())
+    statement = select(*columns(_ORDERS[query.key])).where(*query.filters.conditions())
     if among is not None:
         return _sorted(query, statement.where(FileRow.id.in_(among)))
     return _in_order(query, statement)
@@ -207,11 +207,5 @@ def _sorted(query: FileQuery, statement: Select[Any]) -> Select[Any]:
     return statement.where(FileRow.trashed == query.deleted).order_by(*order)
 
 
-def _cursor_after(query: FileQuery, row: FoundFile) -> str:
-    return list_cursor.encode(query.list_name, getattr(row, _ORDERS[query.key].key), row.id)
-
-
-def _public(file: StoredFile) -> File:
-    public = cast(dict[str, Any], file)
-    del public["path"]
-    return cast(File, public)
+def _cursor_after(query: FileQuery, row: ListRow) -> str:
+    return list_cursor.encode(query.list_name, row.sort_value, row.id)

@@ -64,7 +64,8 @@ def labels_text(labels: Mapping[str, str]) -> str | None:
 
 
 FILE_COLUMNS = tuple(FileRow.__table__.columns)
-"""What ``as_file`` needs, for ``select``: a row of columns costs a third of a ``FileRow`` that nobody changes."""
+"""What ``as_file`` needs, for ``select``: a row of columns costs a third of a ``FileRow`` that nobody changes. A page
+of a list has rows that cost less (``list_rows``)."""
 
 FoundFile = Row[Any]
 """One that was selected by ``FILE_COLUMNS``."""
