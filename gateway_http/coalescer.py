@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import eventlet
 from eventlet.event import Event
+from eventlet.hubs import get_hub
 from eventlet.semaphore import Semaphore
 
 from docsave_services import tracing
@@ -33,11 +34,14 @@ class _Waiter(Generic[ItemT]):
 
 
 class Coalescer(Generic[ItemT, AnswerT]):
-    """While one ``call`` is under way the next items wait, then leave as one list. Alone, an item leaves at once.
+    """While ``abreast`` calls are under way the next items wait, then leave as one list. Alone, an item leaves at once.
+
+    With one at a time, nothing is done here while the service works, and nothing there while this gateway does: what
+    does not gain by long lists is quicker with two or three.
 
     ``call`` takes a list of at most ``batch_max`` items and returns as many answers in their order. What it raises
-    goes to everyone of that list. A call slower than ``PATIENCE_SECONDS`` lets the next one start beside it, so that
-    one stuck service process does not hold up the others.
+    goes to everyone of that list. One that is slower than ``PATIENCE_SECONDS`` no longer counts, so that one stuck
+    service process does not hold up the others; ``FLIGHTS_MAX`` there are at most.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Coalescer(Generic[ItemT, AnswerT]):
         call: Callable[[list[ItemT]], Sequence[AnswerT]],
         *,
         batch_max: int = BATCH_MAX,
+        abreast: int = 1,
         queue_max: int = QUEUE_MAX,
         deadline: float = RPC_DEADLINE_SECONDS,
     ) -> None:
@@ -54,6 +59,7 @@ class Coalescer(Generic[ItemT, AnswerT]):
         self._deadline = deadline
         self._queue: deque[_Waiter[ItemT]] = deque()
         self._flights = Semaphore(FLIGHTS_MAX)
+        self._places = Semaphore(abreast)
         self._pumping = False
 
     def submit(self, item: ItemT) -> AnswerT:
@@ -81,9 +87,8 @@ class Coalescer(Generic[ItemT, AnswerT]):
         try:
             while self._queue:
                 self._flights.acquire()
-                flight = eventlet.spawn(self._fly, self._next_batch())
-                with eventlet.Timeout(PATIENCE_SECONDS, False):
-                    flight.wait()
+                self._places.acquire()
+                eventlet.spawn(self._fly, self._next_batch())
         finally:
             self._pumping = False
 
@@ -99,6 +104,7 @@ class Coalescer(Generic[ItemT, AnswerT]):
     def _fly(self, batch: list[_Waiter[ItemT]]) -> None:
         # One call for all has one place in a trace: that of the first whose request is traced.
         tracing.adopt(next((waiter.traceparent for waiter in batch if waiter.traceparent), None))
+        impatience = get_hub().schedule_call_global(PATIENCE_SECONDS, self._places.release)
         try:
             if batch:
                 _deliver(batch, self._call([waiter.item for waiter in batch]))
@@ -108,6 +114,9 @@ class Coalescer(Generic[ItemT, AnswerT]):
             _log.exception("coalesced_call_failed")
             _fail(batch, InternalError())
         finally:
+            if not impatience.called:
+                impatience.cancel()
+                self._places.release()
             self._flights.release()
 
 

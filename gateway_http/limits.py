@@ -149,6 +149,9 @@ LISTS_BATCH_MAX = 16
 LISTED_TOGETHER_MAX = 100
 """Lists in one call, and the longest page that travels in one: nobody waits for many others' long pages."""
 
+LISTS_ABREAST = 3
+"""So many calls for lists are under way before others wait to go together: 16 at once got a tenth more than by one."""
+
 QUEUE_MAX = 1000
 """Changes or look-ups that may wait for a call; past it 503."""
 

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from docsave_services.contracts import PageText
 from docsave_services.errors import InternalError, error_from_code
 from gateway_http.coalescer import Coalescer
-from gateway_http.limits import LISTED_TOGETHER_MAX, LISTS_BATCH_MAX
+from gateway_http.limits import LISTED_TOGETHER_MAX, LISTS_ABREAST, LISTS_BATCH_MAX
 from gateway_http.responses import text_response
 
 Asked = dict[str, Any]
@@ -23,7 +23,7 @@ class Lists:
     def __init__(self, call: Callable[[list[Asked]], list[PageText]]) -> None:
         """``call`` is ``files.list_many``."""
         self._call = call
-        self._together: Coalescer[Asked, PageText] = Coalescer(call, batch_max=LISTS_BATCH_MAX)
+        self._together: Coalescer[Asked, PageText] = Coalescer(call, batch_max=LISTS_BATCH_MAX, abreast=LISTS_ABREAST)
 
     def page(self, asked: Asked) -> Response:
         """The page as its answer; raises the coded error of a list that was refused."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import eventlet
+from sqlalchemy.orm import Session
 
 from docsave_services import quick_json
 from docsave_services.contracts import PageText
@@ -24,14 +24,12 @@ _PLAIN = ("user_id", "limit", "after", "sort", "deleted")
 def list_texts(db: Transactions, lists: Sequence[Mapping[str, Any]]) -> list[PageText]:
     """The page of each of ``lists``, the arguments of ``files.list``; an error of one is that one's answer.
 
-    All were asked before any is read. So equal ones are read once: what is true for one then is true for the others.
+    All were asked before any is read. So one snapshot serves them, and equal ones are read once: what is true for one
+    then is true for the others.
     """
     keys = [quick_json.dumps(asked) for asked in lists]
-    answers: dict[bytes, PageText] = {}
-    for key, asked in zip(keys, lists, strict=True):
-        if key not in answers:
-            answers[key] = _page_text(db, asked)
-            eventlet.sleep(0)  # other calls have their turn between two lists
+    different = dict(zip(keys, lists, strict=True))
+    answers = db.read(lambda session: {key: _page_text(session, asked) for key, asked in different.items()})
     return [answers[key] for key in keys]
 
 
@@ -42,10 +40,9 @@ def query_of(asked: Mapping[str, Any]) -> FileQuery:
     return FileQuery(**{"user_id": None, **plain}, filters=FileFilters.checked(filters))
 
 
-def _page_text(db: Transactions, asked: Mapping[str, Any]) -> PageText:
+def _page_text(session: Session, asked: Mapping[str, Any]) -> PageText:
     try:
-        query = query_of(asked)
-        page = db.read(lambda session: list_files(session, query))
+        page = list_files(session, query_of(asked))
     except DocsaveError as exc:
         return {"ok": False, "code": exc.code, "detail": exc.detail, "errors": exc.errors}
     return {"ok": True, "page": quick_json.dumps(page).decode()}

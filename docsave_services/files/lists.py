@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -42,6 +42,8 @@ _ORDERS: dict[str, Any] = {
 _INDEXES = {key: f"ix_file_list_{column.key}" for key, column in _ORDERS.items()} | {"id": "ix_file_list"}
 """The index that has a user's files in each order."""
 
+_SELECTED = {key: select(*columns(column)) for key, column in _ORDERS.items()}
+
 _KINDS: dict[str, type] = {"name": str, "created_at": datetime, "updated_at": datetime}
 SORTS = tuple(prefix + key for key in ("name", "size", "created_at", "updated_at") for prefix in ("", "-"))
 
@@ -70,7 +72,8 @@ class FileQuery:
     @property
     def list_name(self) -> str:
         """The same for all pages of one list: its order and its filters."""
-        asked = [self.user_id, self.sort, self.deleted, asdict(self.filters)]
+        filters = {field: getattr(self.filters, field) for field in FileFilters.__slots__}
+        asked = [self.user_id, self.sort, self.deleted, filters]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
 
 
@@ -185,7 +188,7 @@ def _few(session: Session, searches: Iterable[Select[int]]) -> Among:
 
 def _ordered(query: FileQuery, among: Among = None) -> Select[Any]:
     """All files of the list, in its order; ``among`` are the only ones it can have."""
-    statement = select(*columns(_ORDERS[query.key])).where(*query.filters.conditions())
+    statement = _SELECTED[query.key].where(*query.filters.conditions())
     if among is not None:
         return _sorted(query, statement.where(FileRow.id.in_(among)))
     return _in_order(query, statement)
