@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from eventlet import tpool
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.orm import Session
+
+T = TypeVar("T")
 
 POOL_SIZE = 16
 POOL_WAIT_SECONDS = 4.0
@@ -27,6 +31,12 @@ class _ThreadedCommit(sqlite3.Connection):
 
     def commit(self) -> None:
         tpool.execute(super().commit)
+
+
+def off_the_loop(session: Session, work: Callable[[], T]) -> T:
+    """What ``work`` returns, which reads very many rows through ``session``: SQLite, which lets go of the interpreter
+    meanwhile, reads them in a thread. MariaDB's driver waits without stopping anybody."""
+    return tpool.execute(work) if session.get_bind().dialect.name == "sqlite" else work()
 
 
 def make_engine(db_uri: str) -> Engine:

@@ -1,7 +1,7 @@
 """Running work in a transaction: commit is what success means, everything else rolls back.
 
 Locks are waited for in Python with jitter, a bounded number of times; a database that stays away or locked is
-``DatabaseUnavailable``. Work must not yield to other green threads except through the database itself.
+``DatabaseUnavailable``. Work that writes must not yield to other green threads except through the database itself.
 """
 
 from __future__ import annotations

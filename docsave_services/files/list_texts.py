@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import eventlet
 from sqlalchemy.orm import Session
 
 from docsave_services import quick_json
@@ -24,13 +25,21 @@ _PLAIN = ("user_id", "limit", "after", "sort", "deleted")
 def list_texts(db: Transactions, lists: Sequence[Mapping[str, Any]]) -> list[PageText]:
     """The page of each of ``lists``, the arguments of ``files.list``; an error of one is that one's answer.
 
-    All were asked before any is read. So one snapshot serves them, and equal ones are read once: what is true for one
-    then is true for the others.
+    All were asked before any is read. So one transaction serves them, and equal ones are read once: what is true for
+    one then is true for the others.
     """
     keys = [quick_json.dumps(asked) for asked in lists]
     different = dict(zip(keys, lists, strict=True))
-    answers = db.read(lambda session: {key: _page_text(session, asked) for key, asked in different.items()})
+    answers = db.read(lambda session: _page_texts(session, different))
     return [answers[key] for key in keys]
+
+
+def _page_texts(session: Session, lists: Mapping[bytes, Mapping[str, Any]]) -> dict[bytes, PageText]:
+    answers: dict[bytes, PageText] = {}
+    for key, asked in lists.items():
+        answers[key] = _page_text(session, asked)
+        eventlet.sleep(0)  # other calls have their turn between two lists
+    return answers
 
 
 def query_of(asked: Mapping[str, Any]) -> FileQuery:

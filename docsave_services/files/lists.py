@@ -7,12 +7,14 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, or_, select
 from sqlalchemy.orm import Session
 
 from docsave_services.contracts import FilePage
+from docsave_services.db.engine import off_the_loop
 from docsave_services.db.models import FileRow
 from docsave_services.domain.ids import id_problem
 from docsave_services.errors import InvalidInput
@@ -95,15 +97,18 @@ def _found(session: Session, query: FileQuery) -> list[ListRow]:
     fit is, since a page is soon full.
     """
     if query.user_id is None:
-        return _filled(session, query, _ordered(query))
+        everybodys = partial(_filled, session, query, _ordered(query))
+        return everybodys() if query.filters == NO_FILTERS else off_the_loop(session, everybodys)
     among = _few(session, query.filters.searches(query.user_id, query.deleted))
     scans = list(query.filters.scans(query.user_id, query.deleted))
     if among is None and scans:
         soon = _first_look(session, query)
-        if soon is not None:
-            return soon
-        among = _few(session, scans)
+        return soon if soon is not None else off_the_loop(session, partial(_looked_through, session, query, scans))
     return _filled(session, query, _ordered(query, among))
+
+
+def _looked_through(session: Session, query: FileQuery, scans: Iterable[Select[int]]) -> list[ListRow]:
+    return _filled(session, query, _ordered(query, _few(session, scans)))
 
 
 def _filled(session: Session, query: FileQuery, statement: Select[Any]) -> list[ListRow]:

@@ -3,12 +3,14 @@
 import itertools
 import json
 import random
+import threading
 from collections.abc import Callable, Iterator
 from operator import itemgetter
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from sqlalchemy import event
 
 from docsave_services.contracts import Change, File
 from docsave_services.errors import InvalidInput
@@ -165,6 +167,24 @@ def test_the_first_look_changes_no_list(documents: Documents) -> None:
                 with patch.object(lists, "FIRST_LOOK", look), patch.object(lists, "FEW", few):
                     found = [file["id"] for page in pages(documents, sort=sort, **asked) for file in page]
                 assert found == expected, (sort, asked, look, few)
+
+
+def test_a_look_through_all_files_stops_nobody(documents: Documents) -> None:
+    """SQLite reads where Python goes on: what looks through an account, or everybody's, runs in a thread of its own."""
+    documents.apply(*(save(documents, f"{n}.txt") for n in range(3)))  # type: ignore[arg-type]
+    in_thread: list[bool] = []
+
+    def note(*_: object) -> None:
+        in_thread.append(threading.get_native_id() != here)
+
+    here = threading.get_native_id()
+    event.listen(documents.db.engine, "before_cursor_execute", note)
+    sqlite = documents.db.engine.dialect.name == "sqlite"
+    with patch.object(lists, "FIRST_LOOK", 1):
+        for user_id, asked in ((documents.user_id, {"q": "2"}), (None, {"q": "2"}), (documents.user_id, {})):
+            in_thread.clear()
+            assert list(pages(documents, user_id=user_id, **asked))
+            assert any(in_thread) == (sqlite and bool(asked))
 
 
 def _fits(file: File, asked: dict[str, str]) -> bool:

@@ -1,11 +1,14 @@
 """Calls that travel together."""
 
+import time
+
 import eventlet
 import pytest
 from eventlet.event import Event
 
 from docsave_services.errors import DatabaseUnavailable, InternalError, NotFound, RpcTimeout, Unavailable
 from gateway_http.coalescer import Coalescer
+from gateway_http.limits import PATIENCE_SECONDS
 from tests.support.waiting import wait_until
 
 
@@ -49,6 +52,24 @@ def test_items_gather_behind_a_call_under_way() -> None:
     line.open()
     assert [t.wait() for t in threads] == [n * 10 for n in range(7)]
     assert line.batches == [[0], [1, 2, 3, 4], [5, 6]]
+
+
+def test_several_calls_may_be_under_way() -> None:
+    """Two leave at once; what comes meanwhile gathers until one of them is back."""
+    line = Line()
+    line.close()
+    coalescer = Coalescer(line, abreast=2)
+    threads = [eventlet.spawn(coalescer.submit, 0)]
+    wait_until(lambda: line.batches == [[0]])
+    threads.append(eventlet.spawn(coalescer.submit, 1))
+    wait_until(lambda: line.batches == [[0], [1]])
+    threads += [eventlet.spawn(coalescer.submit, n) for n in (2, 3)]
+    for _ in range(5):
+        eventlet.sleep(0)
+    assert line.batches == [[0], [1]]
+    line.open()
+    assert [t.wait() for t in threads] == [0, 10, 20, 30]
+    assert line.batches == [[0], [1], [2, 3]]
 
 
 def test_the_queue_has_an_end() -> None:
@@ -98,8 +119,13 @@ def test_a_stuck_call_does_not_hold_up_the_next() -> None:
     line.gate.send()
     with eventlet.Timeout(2):
         assert coalescer.submit(1) == 10
+        for n in (2, 3, 4):  # and none of the next waits again
+            begun = time.monotonic()
+            assert coalescer.submit(n) == n * 10
+            assert time.monotonic() - begun < PATIENCE_SECONDS
     stuck.send()
     assert first.wait() == 0
+    assert coalescer._places.balance == 1
 
 
 def test_a_failed_call_fails_its_batch_only() -> None:
