@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.orm import Session
 
 from docsave_services.contracts import (
@@ -29,11 +29,14 @@ from docsave_services.errors import BlobMissing, DocsaveError, NotDeleted, NotFo
 from docsave_services.files.holds import refuse_held
 from docsave_services.files.references import References
 from docsave_services.files.repeats import EarlierRequests, already_applied
-from docsave_services.files.rows import NewFile, as_file, as_journal_entry, file_at, labels_text, name_key
+from docsave_services.files.rows import FILES, NewFile, as_file, as_journal_entry, file_at, labels_text, name_key
 from docsave_services.files.usage import UsageLedger
 from docsave_services.files.validation import checked_change
 from docsave_services.storage import sha256_of_key
 from docsave_services.times import now
+
+_ADD = FILES.insert()
+_ADD_RETURNING = _ADD.returning(FILES.c.id, sort_by_parameter_order=True)
 
 DEFAULT_MEDIA_TYPE = "application/octet-stream"
 
@@ -292,9 +295,8 @@ def _insert(connection: Connection, rows: list[dict[str, Any]]) -> Sequence[int]
     """Insert ``rows`` into ``file``; their ids, in order. MySQL, unlike MariaDB and SQLite, tells only of one at a
     time."""
     if not connection.dialect.insert_executemany_returning:
-        return [connection.execute(insert(FileRow), row).lastrowid for row in rows]
-    statement = insert(FileRow.__table__).returning(FileRow.id, sort_by_parameter_order=True)  # type: ignore[arg-type]
-    return connection.scalars(statement, rows).all()
+        return [connection.execute(_ADD, row).lastrowid for row in rows]
+    return connection.scalars(_ADD_RETURNING, rows).all()
 
 
 def refusal(error: DocsaveError) -> Outcome:

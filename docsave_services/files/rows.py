@@ -7,9 +7,9 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Row
+from sqlalchemy import Row, Table
 
 from docsave_services.contracts import BackupState, FileEvent, StoredFile
 from docsave_services.db.models import NAME_KEY_CHARACTERS, FileRow
@@ -63,7 +63,8 @@ def labels_text(labels: Mapping[str, str]) -> str | None:
     return json.dumps(labels, ensure_ascii=False, sort_keys=True) if labels else None
 
 
-FILE_COLUMNS = tuple(FileRow.__table__.columns)
+FILES = cast(Table, FileRow.__table__)
+FILE_COLUMNS = tuple(FILES.columns)
 """What ``as_file`` needs, for ``select``: a row of columns costs a third of a ``FileRow`` that nobody changes. A page
 of a list has rows that cost less (``list_rows``)."""
 
