@@ -70,10 +70,11 @@ class AccountsKeeper(DependencyProvider):
         after: str | None = None
         for _ in range(PAGES_MAX):
             page = cast(UserPage, self._rpc().outside_worker()("list", limit=PAGE, after=after))
-            changed = {user["id"]: user for user in page["items"] if known.get(user["id"]) != _digest(user)}
+            found = {user["id"]: _digest(user) for user in page["items"]}
+            changed = [user for user in page["items"] if known.get(user["id"]) != found[user["id"]]]
             if changed:
-                tpool.execute(_write, engine, list(changed.values()))
-                known.update((user_id, _digest(user)) for user_id, user in changed.items())
+                tpool.execute(_write, engine, changed)
+                known.update(found)
             after = page["next"]
             if after is None:
                 return

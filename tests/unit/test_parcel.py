@@ -40,7 +40,7 @@ def opened() -> Iterator[Opened]:
         ours, theirs = (GreenSocket(each) for each in socket.socketpair())
         ends.extend((ours, theirs))
         wire = StrictWebSocket(RFC6455WebSocket(ours, {}, version=13))
-        engine = SimpleNamespace(queue=eventlet.queue.Queue(), wire=wire, upgraded=True, upgrading=False, sent=[])
+        engine = SimpleNamespace(queue=eventlet.queue.Queue(), wire=wire, upgraded=True, upgrading=False)
         eventlet.spawn(write, engine)
         eventlet.sleep(0)
         return engine, theirs
