@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import http_date
 from werkzeug.wrappers import Response
 
+from docsave_services import quick_json
 from docsave_services.errors import (
     RETRY_AFTER,
     BadRequest,
@@ -91,7 +91,7 @@ def problem_response(error: DocsaveError, request_id: str, headers: dict[str, st
     errors = [each for each in error.errors if each["field"] != RETRY_AFTER]
     if errors:
         body["errors"] = errors
-    response = Response(json.dumps(body), status=error.status, content_type=MEDIA_TYPE)
+    response = Response(quick_json.dumps(body), status=error.status, content_type=MEDIA_TYPE)
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Request-Id"] = request_id
     if error.status == 401:
