@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy import ColumnElement, Select, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from docsave_services.contracts import FilePage
@@ -43,8 +43,6 @@ _ORDERS: dict[str, Any] = {
 }
 _INDEXES = {key: f"ix_file_list_{column.key}" for key, column in _ORDERS.items()} | {"id": "ix_file_list"}
 """The index that has a user's files in each order."""
-
-_SELECTED = {key: select(*columns(column)) for key, column in _ORDERS.items()}
 
 _KINDS: dict[str, type] = {"name": str, "created_at": datetime, "updated_at": datetime}
 SORTS = tuple(prefix + key for key in ("name", "size", "created_at", "updated_at") for prefix in ("", "-"))
@@ -115,7 +113,7 @@ def _filled(session: Session, query: FileQuery, statement: Select[Any]) -> list[
     rows: list[ListRow] = []
     for reach in _reaches(query):
         if len(rows) <= query.limit:
-            rows += session.execute(statement.where(*reach).limit(query.limit + 1 - len(rows)))
+            rows += _rows(session, query, statement.where(*reach).limit(query.limit + 1 - len(rows)))
     return rows
 
 
@@ -123,14 +121,15 @@ def _first_look(session: Session, query: FileQuery) -> list[ListRow] | None:
     """The same, when it is among the first files of the list or those are all; None otherwise."""
     rows: list[ListRow] = []
     statement, column = _ordered(query), _ORDERS[query.key]
-    places = _in_order(query, select(column, FileRow.id)).offset(FIRST_LOOK).limit(1)
+    all_of_it = _in_order(query.key, query.descending, of_one_user=True)
+    places = all_of_it.with_only_columns(column.label("sort_value"), FileRow.id).offset(FIRST_LOOK).limit(1)
     for reach in _reaches(query):
-        end = session.execute(places.where(*reach)).first()
-        near = reach if end is None else [*reach, *_up_to(query, *end)]
-        rows += session.execute(statement.where(*near).limit(query.limit + 1 - len(rows)))
+        ends = _rows(session, query, places.where(*reach))
+        near = [*reach, *_up_to(query, ends[0].sort_value, ends[0].id)] if ends else reach
+        rows += _rows(session, query, statement.where(*near).limit(query.limit + 1 - len(rows)))
         if len(rows) > query.limit:
             return rows
-        if end is not None:
+        if ends:
             return None
     return rows
 
@@ -192,27 +191,29 @@ def _few(session: Session, searches: Iterable[Select[int]]) -> Among:
 
 
 def _ordered(query: FileQuery, among: Among = None) -> Select[Any]:
-    """All files of the list, in its order; ``among`` are the only ones it can have."""
-    statement = _SELECTED[query.key].where(*query.filters.conditions())
+    """All files of the list, in its order; ``among`` are the only ones it can have. For ``_rows``."""
+    statement = _in_order(query.key, query.descending, query.user_id is not None and among is None)
     if among is not None:
-        return _sorted(query, statement.where(FileRow.id.in_(among)))
-    return _in_order(query, statement)
+        statement = statement.where(FileRow.id.in_(among))
+    return statement.where(*query.filters.conditions())
 
 
-def _in_order(query: FileQuery, statement: Select[Any]) -> Select[Any]:
-    """The user's files, or everybody's, read in the order of the list."""
-    if query.user_id is None:
-        return _sorted(query, statement)
-    # Left alone, MariaDB reads the list from its beginning to the place of a deep page.
-    hint = f"FORCE INDEX ({_INDEXES[query.key]})"
-    return _sorted(query, statement.where(FileRow.user_id == query.user_id).with_hint(FileRow, hint, "mysql"))
-
-
-def _sorted(query: FileQuery, statement: Select[Any]) -> Select[Any]:
-    column = _ORDERS[query.key]
-    order = (column.desc(), FileRow.id.desc()) if query.descending else (column, FileRow.id)
+@cache
+def _in_order(key: str, descending: bool, of_one_user: bool) -> Select[Any]:
+    """A user's files, or everybody's, read in that order. Put together once: that took an eighth of a page's time."""
+    column = _ORDERS[key]
+    order = (column.desc(), FileRow.id.desc()) if descending else (column, FileRow.id)
     # "trashed IS false" would use no index on MariaDB.
-    return statement.where(FileRow.trashed == query.deleted).order_by(*order)
+    statement = select(*columns(column)).where(FileRow.trashed == bindparam("deleted")).order_by(*order)
+    if not of_one_user:
+        return statement
+    # Left alone, MariaDB reads the list from its beginning to the place of a deep page.
+    hint = f"FORCE INDEX ({_INDEXES[key]})"
+    return statement.where(FileRow.user_id == bindparam("owner")).with_hint(FileRow, hint, "mysql")
+
+
+def _rows(session: Session, query: FileQuery, statement: Select[Any]) -> Sequence[ListRow]:
+    return session.connection().execute(statement, {"deleted": query.deleted, "owner": query.user_id}).all()
 
 
 def _cursor_after(query: FileQuery, row: ListRow) -> str:
