@@ -7,8 +7,8 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from docsave_services.contracts import PageText
-from docsave_services.errors import InternalError, error_from_code
+from docsave_services.contracts import PageText, error_of
+from docsave_services.errors import InternalError
 from gateway_http.coalescer import Coalescer
 from gateway_http.limits import LISTED_TOGETHER_MAX, LISTS_ABREAST, LISTS_BATCH_MAX
 from gateway_http.responses import text_response
@@ -30,7 +30,7 @@ class Lists:
         long = asked.get("limit", 0) > LISTED_TOGETHER_MAX
         found = self._call([asked])[0] if long else self._together.submit(asked)
         if not found["ok"]:
-            raise error_from_code(found.get("code", ""), found.get("detail", ""), found.get("errors"))
+            raise error_of(found)
         if "page" not in found:
             raise InternalError
         return text_response(found["page"])

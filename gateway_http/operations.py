@@ -6,8 +6,8 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from docsave_services.contracts import Change, Outcome
-from docsave_services.errors import DocsaveError, InvalidInput, PreconditionRequired, error_from_code
+from docsave_services.contracts import Change, Outcome, error_of
+from docsave_services.errors import DocsaveError, InvalidInput, PreconditionRequired
 from gateway_http.documents import Documents
 from gateway_http.idempotency import item_key
 from gateway_http.request import GatewayRequest
@@ -54,7 +54,7 @@ def _change(request: GatewayRequest, number: int, item: dict[str, Any]) -> Chang
 
 def _result(outcome: Outcome) -> Result:
     if not outcome["ok"]:
-        return _refused(error_from_code(outcome.get("code", ""), outcome.get("detail", ""), outcome.get("errors")))
+        return _refused(error_of(outcome))
     return {"status": 200, "file": public_file(outcome["file"])}
 
 

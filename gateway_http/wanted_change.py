@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 
 from docsave_services import tracing
-from docsave_services.contracts import Change, ChangeOp, Outcome
-from docsave_services.errors import InternalError, error_from_code
+from docsave_services.contracts import Change, ChangeOp, Outcome, error_of
+from docsave_services.errors import InternalError
 from gateway_http.idempotency import named
 from gateway_http.media_types import sniff
 from gateway_http.request import GatewayRequest
@@ -62,7 +62,7 @@ def under_key(key: str | None, change: Change) -> Change:
 def saved_by(change: Change, outcome: Outcome) -> Saved:
     """What became of ``change``; raises its coded error when it was refused."""
     if not outcome["ok"]:
-        raise error_from_code(outcome.get("code", ""), outcome.get("detail", ""), outcome.get("errors"))
+        raise error_of(outcome)
     if "file" not in outcome:
         raise InternalError
     return Saved(

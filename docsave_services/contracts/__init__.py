@@ -21,6 +21,7 @@ from docsave_services.contracts._accounts import (
     UserPage,
     VerifiedKey,
 )
+from docsave_services.contracts._answers import Answer, error_of
 from docsave_services.contracts._changes import (
     Change,
     ChangeOp,
@@ -109,6 +110,7 @@ __all__ = [
     "WEBHOOKS",
     "WEBHOOK_CHANGED",
     "WEBHOOK_DISABLED",
+    "Answer",
     "ApiKey",
     "AuditAction",
     "AuditEntry",
@@ -156,4 +158,5 @@ __all__ = [
     "WebhookNews",
     "WebhookPage",
     "WebhookState",
+    "error_of",
 ]

@@ -6,8 +6,8 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from docsave_services.contracts._answers import Answer
 from docsave_services.contracts._files import StoredFile
-from docsave_services.errors import FieldError
 
 ChangeOp = Literal["create", "save", "update", "delete", "restore", "remove"]
 
@@ -64,16 +64,12 @@ class Change(TypedDict):
     key_id: NotRequired[int | None]
 
 
-class Outcome(TypedDict):
-    """What became of one element of a batch: ``file`` when ``ok``, otherwise a coded error.
+class Outcome(Answer):
+    """What became of one element of a batch: its ``file``.
 
     ``created`` tells a new file from a changed one; ``replayed`` that this is an earlier request's result.
     """
 
-    ok: bool
     created: NotRequired[bool]
     replayed: NotRequired[bool]
     file: NotRequired[StoredFile]
-    code: NotRequired[str]
-    detail: NotRequired[str]
-    errors: NotRequired[list[FieldError]]

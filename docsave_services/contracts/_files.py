@@ -6,7 +6,7 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from docsave_services.errors import FieldError
+from docsave_services.contracts._answers import Answer
 
 
 class BackupState(TypedDict):
@@ -47,14 +47,10 @@ class FilePage(TypedDict):
     next: str | None
 
 
-class PageText(TypedDict):
-    """A ``FilePage`` as JSON text, ready for a client, when ``ok``; otherwise a coded error."""
+class PageText(Answer):
+    """A ``FilePage`` as JSON text, ready for a client."""
 
-    ok: bool
     page: NotRequired[str]
-    code: NotRequired[str]
-    detail: NotRequired[str]
-    errors: NotRequired[list[FieldError]]
 
 
 class PastPage(FilePage):

@@ -21,13 +21,14 @@ from docsave_services.contracts import (
     ProtectedVersion,
     StoredFile,
     Usage,
+    error_of,
 )
 from docsave_services.db import journal
 from docsave_services.db.audit import Actor
 from docsave_services.db.provider import Database, check_database
 from docsave_services.db.transactions import Transactions
 from docsave_services.domain.ids import is_id
-from docsave_services.errors import InvalidInput, NotFound, error_from_code
+from docsave_services.errors import InvalidInput, NotFound
 from docsave_services.files import queries
 from docsave_services.files.changes import apply_changes
 from docsave_services.files.compared import CompareQuery, compare
@@ -318,7 +319,7 @@ class FilesService:
     def _one(self, change: Change) -> StoredFile:
         outcome = self._apply([change])[0]
         if not outcome["ok"]:
-            raise error_from_code(outcome["code"], outcome["detail"], outcome["errors"])
+            raise error_of(outcome)
         return outcome["file"]
 
 
