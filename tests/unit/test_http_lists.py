@@ -8,7 +8,7 @@ from eventlet.event import Event
 
 from docsave_services.contracts import PageText
 from docsave_services.errors import InternalError, InvalidInput
-from gateway_http.limits import LISTED_TOGETHER_MAX
+from gateway_http.limits import LISTED_TOGETHER_MAX, LISTS_ABREAST
 from gateway_http.lists import Lists
 from tests.support.waiting import wait_until
 
@@ -28,17 +28,19 @@ class Service:
 
 
 def test_short_pages_travel_together_and_long_ones_alone() -> None:
-    """What comes during a call leaves in the next one. The text passes as it is, and no cache keeps it."""
+    """What comes while enough calls are under way leaves in the next. The text passes as it is; no cache keeps it."""
     service = Service({"ok": True, "page": '{"items":[],"next":null }'})
     lists = Lists(service)
-    threads = [eventlet.spawn(lists.page, {"limit": 1})]
-    wait_until(lambda: service.calls)
+    threads = []
+    for n in range(LISTS_ABREAST):
+        threads.append(eventlet.spawn(lists.page, {"limit": 1}))
+        wait_until(lambda n=n: len(service.calls) == n + 1)  # type: ignore[misc]
     for limit in (2, LISTED_TOGETHER_MAX, LISTED_TOGETHER_MAX + 1):
         threads.append(eventlet.spawn(lists.page, {"limit": limit}))
-    wait_until(lambda: len(service.calls) == 2)
+    wait_until(lambda: len(service.calls) == LISTS_ABREAST + 1)
     service.gate.send()
     answers = [thread.wait() for thread in threads]
-    assert service.calls == [[1], [LISTED_TOGETHER_MAX + 1], [2, LISTED_TOGETHER_MAX]]
+    assert service.calls[LISTS_ABREAST:] == [[LISTED_TOGETHER_MAX + 1], [2, LISTED_TOGETHER_MAX]]
     for answer in answers:
         assert answer.get_data(as_text=True) == '{"items":[],"next":null }'
         assert (answer.content_type, answer.headers["Cache-Control"]) == ("application/json", "no-store")
