@@ -19,7 +19,8 @@ LINE_DAMAGED = "the chain's line of this entry is damaged"
 
 
 class ChainCheck:
-    """Compares entries with the first ``size`` lines of the chain, in any order; then ``unseen`` tells what is missing.
+    """Compares entries with the chain, in any order; ``size`` are its lines when that began, of which ``unseen`` then
+    tells what did not come. Entries that are made meanwhile are compared with the lines that they get.
 
     Takes 210 bytes of address space and a bit of memory an entry.
     """
@@ -29,9 +30,14 @@ class ChainCheck:
         self._view = ChainView(directory)
         self._seen = bytearray(size // 8 + 1)
         self._map: mmap.mmap | bytes = b""
-        if size:
-            with self._view.entries_log.open("rb") as file:
-                self._map = mmap.mmap(file.fileno(), size * LINE_BYTES, prot=mmap.PROT_READ)
+        self._mapped = 0
+        self._extend(size)
+
+    def reaches(self, event_id: int) -> bool:
+        """Whether the chain has an entry of that number by now."""
+        if event_id > self._mapped:
+            self._extend(self._view.size())
+        return event_id <= self._mapped
 
     def line(self, event_id: int) -> Line | None:
         """The line of an entry, if it is whole."""
@@ -85,8 +91,15 @@ class ChainCheck:
             problem = f"the first {noted['size']} entries are not those of which the head was noted"
             yield ENTRIES_LOG.as_posix(), problem
 
+    def _extend(self, size: int) -> None:
+        if size > self._mapped:
+            with self._view.entries_log.open("rb") as file:
+                self._map = mmap.mmap(file.fileno(), size * LINE_BYTES, prot=mmap.PROT_READ)
+            self._mapped = size
+
     def _see(self, event_id: int) -> None:
-        self._seen[event_id >> 3] |= 1 << (event_id & 7)
+        if event_id <= self.size:
+            self._seen[event_id >> 3] |= 1 << (event_id & 7)
 
     def _follows(self, line: Line, entry: Mapping[str, Any]) -> bool:
         before = self.line(line.event_id - 1) if line.event_id > 1 else None

@@ -1,8 +1,8 @@
 """The backup proves itself: every entry is read again and compared with its event, with the chain, and its content
 with its hash. Blocking: call it in a thread.
 
-The chain shows what was changed, added, moved or removed; what is newer than the chain only the journal can tell
-(``absent``).
+The chain shows what was changed, added, moved or removed, also of what is copied during a pass; what it does not have
+by the end only the journal can tell (``absent``).
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ NAMES_OF_ONE_ENTRY = 2
 """Links of a content that no other entry shares: the entry's own and the object's."""
 
 NEWER_MAX = 10_000
-"""Entries remembered that are newer than the chain; there are more only in a directory that somebody filled."""
+"""Entries remembered that the chain does not have yet: it has them within seconds, so that there are more only in a
+directory that somebody filled."""
 
 Kind = Literal["event", "content", "chain", "blob"]
 
@@ -177,6 +178,7 @@ class Verification:
         for line in chain.unseen():
             if self._share.has(line.file_id) and line.is_vouched_for:
                 self._note_unseen(line)
+        self._settle_newer(chain)
         self.report["newer"] = len(self.newer)
         with contextlib.suppress(BlobDamaged):
             self.report["head"] = ChainView(self.root).head(chain.size) if chain.size else None
@@ -210,30 +212,42 @@ class Verification:
     def _check(self, chain: ChainCheck, entry: Entry) -> bool:
         """Whether the event is as it should be; then its content is looked at, too."""
         self.report["checked"] += 1
-        event = entry.event
-        user_id = int(entry.path.parent.parent.name)
-        problem: str | None = None
-        if event is None:
-            problem = "the event cannot be read"
-        elif (event["id"], event["version"], event["user_id"]) != (entry.file_id, entry.version, user_id):
-            problem = "the event belongs to another entry"
-        elif event["event_id"] > chain.size:
-            self._note_newer(entry, event)
-        else:
-            problem = chain.problem(user_id, event)
-        if problem or event is None:
+        problem = self._event_problem(chain, entry)
+        if problem or entry.event is None:
             self._note(entry, entry.path, "event", problem or "")
             return False
-        self._check_content(entry, event)
+        self._check_content(entry, entry.event)
         return True
 
-    def _note_newer(self, entry: Entry, event: FileEvent) -> None:
-        where = entry.path.relative_to(self.root).as_posix()
-        finding = _finding(entry.file_id, entry.version, where, "event", MOVED)
+    def _event_problem(self, chain: ChainCheck, entry: Entry) -> str | None:
+        """What is wrong with the event; one that the chain does not have yet is remembered."""
+        event, user_id = entry.event, _owner_of(entry)
+        if event is None:
+            return "the event cannot be read"
+        if (event["id"], event["version"], event["user_id"]) != (entry.file_id, entry.version, user_id):
+            return "the event belongs to another entry"
+        if chain.reaches(event["event_id"]):
+            return chain.problem(user_id, event)
+        return self._newer_problem(chain, entry, event)
+
+    def _newer_problem(self, chain: ChainCheck, entry: Entry, event: FileEvent) -> str | None:
+        if len(self.newer) >= NEWER_MAX:
+            self._settle_newer(chain)
         if event["event_id"] in self.newer or len(self.newer) >= NEWER_MAX:
-            self._add("damaged", finding)
-        else:
-            self.newer[event["event_id"]] = finding
+            return MOVED
+        where = entry.path.relative_to(self.root).as_posix()
+        self.newer[event["event_id"]] = _finding(entry.file_id, entry.version, where, "event", MOVED)
+        return None
+
+    def _settle_newer(self, chain: ChainCheck) -> None:
+        """Compare those that the chain has by now with it."""
+        for event_id in [event_id for event_id in self.newer if chain.reaches(event_id)]:
+            finding = self.newer.pop(event_id)
+            user_id = int(Path(finding["path"]).parent.parent.name)
+            entry = entry_at(self.root, user_id, finding["file_id"], finding["version"])
+            problem = self._event_problem(chain, entry)
+            if problem:
+                self._note(entry, entry.path, "event", problem)
 
     def _check_content(self, entry: Entry, event: FileEvent) -> None:
         problem = self._content_problem(entry, event)
@@ -314,6 +328,10 @@ class Verification:
         if finding["kind"] == "event":
             self._named.add((finding["file_id"], finding["version"]))
         self.report[where].append(finding)
+
+
+def _owner_of(entry: Entry) -> int:
+    return int(entry.path.parent.parent.name)
 
 
 def _lies_otherwise_now(entry: Entry) -> Entry | None:

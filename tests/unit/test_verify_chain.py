@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backup.catalogue import file_directories
 from backup.chain import Head
 from backup.chain_adoption import adopt
 from backup.chain_log import ENTRIES_LOG, LINE_BYTES, ROOTS_LOG, ChainView, ChainWriter
@@ -154,6 +155,57 @@ def test_an_entry_newer_than_the_chain_is_left_to_the_journal(root: Path, journa
     report = verification.run()
     assert (found(report), report["newer"]) == ([], 1)
     assert verification.newer[11]["path"] == "history/3/7/v000005.json"
+
+
+class Growing:
+    """While a pass begins six files more are copied, 20 to 25; the chain gets so many of their lines before each."""
+
+    def __init__(self, root: Path, journal: Journal, lines: dict[int, int]) -> None:
+        self._log, self._lines = root / ENTRIES_LOG, lines
+        self._root, self._journal = root, journal
+
+    def directories(self, root: Path) -> Iterator[tuple[int, Path]]:
+        """In the place of ``file_directories``."""
+        for file_id in range(20, 26):
+            self._journal.add(b"content %d" % file_id, file_id=file_id)
+        back_up(self._root, self._journal)
+        whole = self._log.read_bytes()
+        for file_id, directory in file_directories(root):
+            self._log.write_bytes(whole[: (10 + self._lines.get(file_id, 0)) * LINE_BYTES])
+            yield file_id, directory
+
+
+@pytest.mark.parametrize(
+    ("lines", "newer"),
+    [
+        (dict.fromkeys(range(20, 26), 6), []),
+        ({23: 3, 24: 3, 25: 3}, [14, 15, 16]),
+    ],
+)
+@pytest.mark.parametrize("tampered", [None, 21])
+def test_what_is_copied_during_a_pass_is_compared_with_the_chain_as_it_grows(
+    root: Path,
+    journal: Journal,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: dict[int, int],
+    newer: list[int],
+    tampered: int | None,
+) -> None:
+    """However much that is: an hour of it was told as moved once there was more than can be remembered."""
+    monkeypatch.setattr("backup.verify.NEWER_MAX", 3)
+    growing = Growing(root, journal, lines)
+
+    def directories(at: Path) -> Iterator[tuple[int, Path]]:
+        for file_id, directory in growing.directories(at):
+            if tampered and file_id == 20:
+                edit(json_of(root, tampered), name="other.txt")
+            yield file_id, directory
+
+    monkeypatch.setattr("backup.verify.file_directories", directories)
+    verification = Verification(root, copied=10)
+    report = verification.run()
+    assert found(report) == ([("event", tampered, 1)] if tampered else [])
+    assert (report["checked"], sorted(verification.newer)) == (16, newer)
 
 
 def test_a_history_rewritten_with_its_chain_does_not_have_the_noted_head(
