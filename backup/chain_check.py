@@ -35,9 +35,12 @@ class ChainCheck:
 
     def reaches(self, event_id: int) -> bool:
         """Whether the chain has an entry of that number by now."""
-        if event_id > self._mapped:
-            self._extend(self._view.size())
-        return event_id <= self._mapped
+        return event_id <= self._mapped or event_id <= self.grown()
+
+    def grown(self) -> int:
+        """How many lines the chain has by now."""
+        self._extend(self._view.size())
+        return self._mapped
 
     def line(self, event_id: int) -> Line | None:
         """The line of an entry, if it is whole."""

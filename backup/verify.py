@@ -221,7 +221,7 @@ class Verification:
 
     def _event_problem(self, chain: ChainCheck, entry: Entry) -> str | None:
         """What is wrong with the event; one that the chain does not have yet is remembered."""
-        event, user_id = entry.event, _owner_of(entry)
+        event, user_id = entry.event, _owner_of(entry.path)
         if event is None:
             return "the event cannot be read"
         if (event["id"], event["version"], event["user_id"]) != (entry.file_id, entry.version, user_id):
@@ -241,10 +241,11 @@ class Verification:
 
     def _settle_newer(self, chain: ChainCheck) -> None:
         """Compare those that the chain has by now with it."""
-        for event_id in [event_id for event_id in self.newer if chain.reaches(event_id)]:
+        reached = chain.grown()
+        for event_id in [event_id for event_id in self.newer if event_id <= reached]:
             finding = self.newer.pop(event_id)
-            user_id = int(Path(finding["path"]).parent.parent.name)
-            entry = entry_at(self.root, user_id, finding["file_id"], finding["version"])
+            owner = _owner_of(Path(finding["path"]))
+            entry = entry_at(self.root, owner, finding["file_id"], finding["version"])
             problem = self._event_problem(chain, entry)
             if problem:
                 self._note(entry, entry.path, "event", problem)
@@ -330,8 +331,9 @@ class Verification:
         self.report[where].append(finding)
 
 
-def _owner_of(entry: Entry) -> int:
-    return int(entry.path.parent.parent.name)
+def _owner_of(entry: Path) -> int:
+    """The user under whose id the entry's JSON lies."""
+    return int(entry.parent.parent.name)
 
 
 def _lies_otherwise_now(entry: Entry) -> Entry | None:
