@@ -54,8 +54,9 @@ def test_items_gather_behind_a_call_under_way() -> None:
     assert line.batches == [[0], [1, 2, 3, 4], [5, 6]]
 
 
-def test_several_calls_may_be_under_way() -> None:
-    """Two leave at once; what comes meanwhile gathers until one of them is back."""
+def test_several_calls_may_be_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two leave at once; what comes meanwhile gathers until one of them is back, however patient it is."""
+    monkeypatch.setattr("gateway_http.coalescer.PATIENCE_SECONDS", 60.0)
     line = Line()
     line.close()
     coalescer = Coalescer(line, abreast=2)
